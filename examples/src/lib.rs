@@ -1,0 +1,1 @@
+//! Applications that embed the plugin.

@@ -1,0 +1,4 @@
+//! The rhythm of music and of dance as plain signal processing.
+//!
+//! Plain arrays in, plain values out: this crate knows neither GStreamer nor ONNX Runtime.
+#![forbid(unsafe_code)]
