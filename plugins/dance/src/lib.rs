@@ -1,1 +1,32 @@
-//! The `dance` plugin.
+//! GStreamer elements that hear the rhythm of music and show it.
+//!
+//! Loading the plugin registers elements and the meta, and does nothing else.
+
+use gst::glib;
+
+pub mod marks;
+
+fn plugin_init(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    marks::register();
+    Ok(())
+}
+
+pub use description::plugin_register_static;
+
+// The macro's public items carry no documentation.
+#[allow(missing_docs)]
+mod description {
+    use gst::glib;
+
+    gst::plugin_define!(
+        dance,
+        env!("CARGO_PKG_DESCRIPTION"),
+        super::plugin_init,
+        concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
+        "MPL-2.0",
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_REPOSITORY"),
+        env!("BUILD_REL_DATE")
+    );
+}
