@@ -16,12 +16,12 @@ pub use description::plugin_register_static;
 // The macro's public items carry no documentation.
 #[allow(missing_docs)]
 mod description {
-    use gst::glib;
+    use super::plugin_init;
 
     gst::plugin_define!(
         dance,
         env!("CARGO_PKG_DESCRIPTION"),
-        super::plugin_init,
+        plugin_init,
         concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
         "MPL-2.0",
         env!("CARGO_PKG_NAME"),
