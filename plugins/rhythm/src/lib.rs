@@ -2,3 +2,6 @@
 //!
 //! Plain arrays in, plain values out: this crate knows neither GStreamer nor ONNX Runtime.
 #![forbid(unsafe_code)]
+
+pub mod onset;
+pub mod spectrum;
