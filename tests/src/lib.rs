@@ -1,1 +1,3 @@
-//! Workspace-level tests.
+//! Workspace-level tests and the material they share.
+
+pub mod synth;
