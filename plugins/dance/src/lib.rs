@@ -5,9 +5,11 @@
 use gst::glib;
 
 pub mod marks;
+mod onsetdetect;
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     marks::register();
+    onsetdetect::register(plugin)?;
     Ok(())
 }
 

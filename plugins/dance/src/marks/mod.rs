@@ -26,6 +26,8 @@ pub const VERSION: u32 = 1;
 pub const META_NAME: &str = "GstRhythmMeta";
 /// Name of the element message that carries one mark.
 pub const MESSAGE_NAME: &str = "rhythm-mark";
+/// Name of the serialized downstream event that carries marks which no buffer can.
+pub const EVENT_NAME: &str = "rhythm-marks";
 /// Name of the sticky downstream event that carries the tempo to late joiners.
 pub const TEMPO_EVENT_NAME: &str = "rhythm-tempo";
 
@@ -246,6 +248,26 @@ fn read_structure(s: &gst::StructureRef) -> Option<SourceMarks> {
         })
         .collect();
     Some(SourceMarks { source, marks })
+}
+
+/// The serialized event `rhythm-marks`, with the fields of the meta, for marks without a buffer.
+pub fn event(source: &str, marks: &[Mark]) -> gst::Event {
+    gst::event::CustomDownstream::new(
+        gst::Structure::builder(EVENT_NAME)
+            .field("version", VERSION)
+            .field("source", source)
+            .field(
+                "marks",
+                gst::Array::new(marks.iter().map(|mark| mark.to_structure("mark"))),
+            )
+            .build(),
+    )
+}
+
+/// The marks in an event `rhythm-marks`; `None` for any other event.
+pub fn from_event(event: &gst::EventRef) -> Option<SourceMarks> {
+    let s = event.structure().filter(|s| s.name() == EVENT_NAME)?;
+    read_structure(s)
 }
 
 /// The sticky event `rhythm-tempo`: tempo in beats per minute, confidence 0 to 1, beats in a bar
