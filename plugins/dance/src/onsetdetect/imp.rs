@@ -807,7 +807,7 @@ impl ObjectSubclass for OnsetDetect {
             .query_function(|pad, parent, query| {
                 Self::catch_panic_pad_function(parent, || false, |imp| imp.sink_query(pad, query))
             })
-            .flags(gst::PadFlags::PROXY_CAPS)
+            .flags(gst::PadFlags::PROXY_CAPS | gst::PadFlags::PROXY_ALLOCATION)
             .build();
         let srcpad = pad("src")
             .unwrap_or_else(|| gst::Pad::builder(gst::PadDirection::Src))
@@ -939,7 +939,7 @@ impl ObjectImpl for OnsetDetect {
         let after = *settings;
         drop(settings);
         gst::info!(CAT, imp = self, "{} is now {value:?}", pspec.name());
-        if after.mode == Mode::Aligned && after.offset < before.offset.max(0) {
+        if after.mode == Mode::Aligned && after.offset.min(0) != before.offset.min(0) {
             let obj = self.obj();
             let _ = obj.post_message(gst::message::Latency::builder().src(&*obj).build());
         }
