@@ -697,6 +697,24 @@ fn jumps_of_the_timestamps_begin_anew() {
 }
 
 #[test]
+fn audio_played_backwards_passes_unheard() {
+    let info = mono_f32(44_100);
+    for mode in ["low-latency", "aligned", "offline"] {
+        let mut run = Run::new(&format!("mode={mode}")).caps(&info);
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        segment.set_rate(-1.0);
+        segment.set_stop(gst::ClockTime::from_seconds(1));
+        run.event(gst::event::Segment::new(&segment));
+        let mut sent: Vec<_> = buffers(&info, &clicks(44_100, 1.0, &[0.5]), 441, 0).collect();
+        sent.reverse();
+        run.push(sent.into_iter());
+        assert_eq!(run.out.len(), 100, "{mode}");
+        run.eos();
+        assert!(run.posted().is_empty(), "{mode}");
+    }
+}
+
+#[test]
 fn wandering_timestamps_are_followed() {
     let info = mono_f32(44_100);
     let instants = every(0.5, 0.5, 10.0);

@@ -256,6 +256,11 @@ enum Item {
 impl State {
     /// Hears one buffer and passes it on.
     fn buffer(&mut self, buffer: gst::Buffer, settings: &Settings, source: &str, out: &mut Output) {
+        // Backwards, attacks are decays: there is nothing to be heard.
+        if self.segment.as_ref().is_some_and(|s| s.rate() < 0.0) {
+            out.items.push(Item::Buffer(buffer));
+            return;
+        }
         if self.is_discontinuous(&buffer) {
             self.counts.discontinuities += 1;
             self.drain(settings, source, out);
