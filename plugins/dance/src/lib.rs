@@ -4,10 +4,14 @@
 
 use gst::glib;
 
+pub mod markcombiner;
 pub mod marks;
+pub mod marksink;
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     marks::register();
+    markcombiner::register(plugin)?;
+    marksink::register(plugin)?;
     Ok(())
 }
 
