@@ -4,11 +4,15 @@
 
 use gst::glib;
 
+mod markcombiner;
 pub mod marks;
+mod marksink;
 mod onsetdetect;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     marks::register();
+    markcombiner::register(plugin)?;
+    marksink::register(plugin)?;
     onsetdetect::register(plugin)?;
     Ok(())
 }
