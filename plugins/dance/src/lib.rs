@@ -5,9 +5,11 @@
 use gst::glib;
 
 pub mod marks;
+pub mod rhythmoverlay;
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     marks::register();
+    rhythmoverlay::register(plugin)?;
     Ok(())
 }
 
