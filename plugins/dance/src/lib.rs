@@ -8,12 +8,14 @@ mod markcombiner;
 pub mod marks;
 mod marksink;
 mod onsetdetect;
+mod rhythmoverlay;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     marks::register();
     markcombiner::register(plugin)?;
     marksink::register(plugin)?;
     onsetdetect::register(plugin)?;
+    rhythmoverlay::register(plugin)?;
     Ok(())
 }
 
