@@ -3,7 +3,7 @@
 
 usage: read_marks.py FILE-OR-URI
 
-Needs the Debian packages python3-gi and gir1.2-gstreamer-1.0, and the plugin in GST_PLUGIN_PATH.
+Needs the Debian package python3-gst-1.0, and the plugin in GST_PLUGIN_PATH.
 One line for each mark: seconds, kind, strength, confidence.
 """
 
@@ -30,21 +30,16 @@ class Reader:
         return Gst.PadProbeReturn.OK
 
     def read(self, structure):
-        version = structure.get_uint("version")[1]
-        if version != 1:
-            sys.exit(f"read_marks: marks of version {version}, not 1")
-        source = structure.get_string("source")
-        marks = structure.get_array("marks")[1]
-        for i in range(marks.n_values):
-            mark = marks.get_nth(i)
-            key = source, mark.get_uint64("id")[1]
+        if structure["version"] != 1:
+            print(f"read_marks: marks of version {structure['version']}", file=sys.stderr)
+            return
+        for mark in structure["marks"]:
+            key = structure["source"], mark["id"]
             if key in self.seen:
                 continue
             self.seen.add(key)
-            seconds = mark.get_uint64("timestamp")[1] / Gst.SECOND
-            strength = mark.get_double("strength")[1]
-            confidence = mark.get_double("confidence")[1]
-            print(f"{seconds:.3f}\t{mark.get_string('kind')}\t{strength:.3f}\t{confidence:.2f}")
+            seconds = mark["timestamp"] / Gst.SECOND
+            print(f"{seconds:.3f}\t{mark['kind']}\t{mark['strength']:.3f}\t{mark['confidence']:.2f}")
 
 
 def main():
