@@ -3,6 +3,7 @@
 mod common;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use common::*;
 use gst::prelude::*;
@@ -543,15 +544,14 @@ fn flushes_from_another_thread_do_no_harm() {
     let sink = sink(&path, "jsonl");
     let mut harness = harness(&sink);
     let pad = harness.srcpad().unwrap();
-    let flusher = std::thread::spawn(move || {
-        for _ in 0..200 {
-            pad.push_event(gst::event::FlushStart::new());
-            pad.push_event(gst::event::FlushStop::new(true));
-            pad.push_event(gst::event::Segment::new(&segment(ms(0))));
-        }
-    });
+    let pushing = Arc::new(Mutex::new(()));
+    let flusher = {
+        let pushing = pushing.clone();
+        std::thread::spawn(move || flush_storm(&pad, &pushing, 200))
+    };
     let mut id = 0;
     while !flusher.is_finished() {
+        let _pushing = pushing.lock().unwrap();
         let _ = harness.push(buffer(ms(0), ms(10), &[onset(id, ms(0))]));
         id += 1;
     }

@@ -216,9 +216,14 @@ impl Marks {
         self.untimed = false;
         self.seeking = false;
         self.progressed();
-        self.seen.clear();
+        self.ids_begin_anew();
         self.pending.clear();
         self.asides.clear();
+    }
+
+    fn ids_begin_anew(&mut self) {
+        self.seen.clear();
+        self.pending.clear_carried();
     }
 
     /// Running time of a mark on the buffers of this branch.
@@ -572,7 +577,7 @@ impl MarkCombiner {
             _ if event.is_serialized() && marks.flushing => return false,
             gst::EventView::StreamStart(_) => {
                 marks.eos = false;
-                marks.seen.clear();
+                marks.ids_begin_anew();
             }
             gst::EventView::Segment(event) => {
                 let segment = event.segment().downcast_ref::<gst::ClockTime>().cloned();

@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once};
 
 use gst::glib;
 use gst::prelude::*;
@@ -70,6 +70,17 @@ pub fn segment(start: gst::ClockTime) -> gst::FormattedSegment<gst::ClockTime> {
     segment.set_start(start);
     segment.set_time(start);
     segment
+}
+
+/// Flushes a pad and its peer over and over while another thread pushes, which it does under the
+/// lock, as data is not to come between FLUSH_STOP and SEGMENT.
+pub fn flush_storm(pad: &gst::Pad, pushing: &Mutex<()>, count: usize) {
+    for _ in 0..count {
+        pad.push_event(gst::event::FlushStart::new());
+        let _pushing = pushing.lock().unwrap();
+        pad.push_event(gst::event::FlushStop::new(true));
+        pad.push_event(gst::event::Segment::new(&segment(ms(0))));
+    }
 }
 
 /// A number of an element's `stats`.
