@@ -426,11 +426,13 @@ fn draw(
 fn draw_plate(canvas: &mut Canvas, plate: Rect, strip: Option<Rect>, style: &Style) {
     let ground = argb(style.plate_color);
     let shadow = faded(Color::BLACK, ground.alpha());
-    // Plates one within the other add up to a penumbra.
-    const RINGS: u32 = 8;
+    // Plates one within the other, each a little denser, add up to a penumbra without an edge.
+    const RINGS: u32 = 12;
     for ring in 0..RINGS {
-        let grown = SHADOW * (1.0 - ring as f32 / RINGS as f32);
-        canvas.round_rect(plate.grown(grown), RADIUS + grown, faded(shadow, 0.028));
+        let depth = ring as f32 / RINGS as f32;
+        let grown = SHADOW * (1.0 - depth);
+        let density = faded(shadow, 0.008 + 0.032 * depth);
+        canvas.round_rect(plate.grown(grown), RADIUS + grown, density);
     }
     let light = argb(style.color);
     canvas.round_rect(plate, RADIUS, ground);

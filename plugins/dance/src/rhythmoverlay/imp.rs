@@ -3,6 +3,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use gst_video::prelude::*;
 use gst_video::{
     CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION as META_FEATURE, VideoOverlayComposition,
     VideoOverlayCompositionMeta,
@@ -25,7 +26,7 @@ const DEFAULT_SCALE: f64 = 1.0;
 const DEFAULT_OPACITY: f64 = 1.0;
 const DEFAULT_COLOR: u32 = 0xfff4f6fa;
 const DEFAULT_ACCENT_COLOR: u32 = 0xffffb020;
-const DEFAULT_PLATE_COLOR: u32 = 0xc00b0e14;
+const DEFAULT_PLATE_COLOR: u32 = 0xc80b0e14;
 /// Graphics-safe area of EBU R 95 and safe title area of SMPTE ST 2046-1: 90 % of either side.
 const DEFAULT_MARGIN: f64 = 0.05;
 const DEFAULT_ONSET_WINDOW: gst::ClockTime = gst::ClockTime::from_seconds(4);
@@ -387,7 +388,10 @@ impl RhythmOverlay {
     ) -> Result<(), gst::FlowError> {
         let size = buffer.size();
         gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, info)
-            .and_then(|mut frame| composition.blend(&mut frame))
+            .and_then(|mut frame| {
+                fill_padding(&mut frame, composition);
+                composition.blend(&mut frame)
+            })
             .map_err(|err| {
                 gst::element_imp_error!(
                     self,
@@ -451,6 +455,36 @@ fn running_times(
         segment.to_running_time(stop?)?,
     );
     Some((a.min(b), Some(a.max(b))))
+}
+
+/// `gst_video_blend()` takes the padding of RGBx and its like for opacity, of which there is none in
+/// the frames of those who clear it: makes it opaque where the overlay comes to lie.
+fn fill_padding(
+    frame: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>,
+    composition: &VideoOverlayComposition,
+) {
+    use gst_video::VideoFormat::{Bgrx, Rgbx, Xbgr, Xrgb};
+    let padding = match frame.format() {
+        Rgbx | Bgrx => 3,
+        Xrgb | Xbgr => 0,
+        _ => return,
+    };
+    let Ok(stride) = usize::try_from(frame.plane_stride()[0]) else {
+        return;
+    };
+    let Ok(plane) = frame.plane_data_mut(0) else {
+        return;
+    };
+    for rectangle in composition.iter() {
+        let (x, y, width, height) = rectangle.render_rectangle();
+        // They lie within the frame, since the layout puts them there.
+        let (x, y) = (x.max(0) as usize, y.max(0) as usize);
+        for row in plane.chunks_mut(stride).skip(y).take(height as usize) {
+            for pixel in row.chunks_exact_mut(4).skip(x).take(width as usize) {
+                pixel[padding] = u8::MAX;
+            }
+        }
+    }
 }
 
 /// Adds the overlay to the buffer's own, or gives it one.

@@ -8,21 +8,29 @@ mod draw;
 mod imp;
 mod timeline;
 
-/// What of the overlay is shown.
-#[glib::flags(name = "GstRhythmOverlayShow")]
-pub enum Show {
-    /// A flash on each beat, in the form that `flash-style` names.
-    #[flags_value(name = "Beat flash", nick = "flash")]
-    FLASH = 1 << 0,
-    /// The beats of the bar, with the present one lit.
-    #[flags_value(name = "Bar counter", nick = "bar")]
-    BAR = 1 << 1,
-    /// The tempo in beats per minute.
-    #[flags_value(name = "Tempo readout", nick = "bpm")]
-    BPM = 1 << 2,
-    /// The marks of the last seconds, scrolling by.
-    #[flags_value(name = "Onset strip", nick = "onsets")]
-    ONSETS = 1 << 3,
+pub use flags::Show;
+
+// The macro's public items carry no documentation.
+#[allow(missing_docs)]
+mod flags {
+    use gst::glib;
+
+    /// What of the overlay is shown.
+    #[glib::flags(name = "GstRhythmOverlayShow")]
+    pub enum Show {
+        /// A flash on each beat, in the form that `flash-style` names.
+        #[flags_value(name = "Beat flash", nick = "flash")]
+        FLASH = 1 << 0,
+        /// The beats of the bar, with the present one lit.
+        #[flags_value(name = "Bar counter", nick = "bar")]
+        BAR = 1 << 1,
+        /// The tempo in beats per minute.
+        #[flags_value(name = "Tempo readout", nick = "bpm")]
+        BPM = 1 << 2,
+        /// The marks of the last seconds, scrolling by.
+        #[flags_value(name = "Onset strip", nick = "onsets")]
+        ONSETS = 1 << 3,
+    }
 }
 
 /// The form of the beat flash.

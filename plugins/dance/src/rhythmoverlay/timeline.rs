@@ -79,7 +79,10 @@ pub(super) struct Timeline {
     now: Option<ClockTime>,
     bpm: Option<f64>,
     shown_bpm: Option<u32>,
-    beats_per_bar: Option<u32>,
+    /// Beats in a bar as the tempo event told.
+    told_beats: Option<u32>,
+    /// Beats in the last bar that was heard to its end.
+    counted_beats: Option<u32>,
 }
 
 impl Timeline {
@@ -89,7 +92,8 @@ impl Timeline {
             *self = Timeline {
                 bpm: self.bpm,
                 shown_bpm: self.shown_bpm,
-                beats_per_bar: self.beats_per_bar,
+                told_beats: self.told_beats,
+                counted_beats: self.counted_beats,
                 ..Default::default()
             };
         }
@@ -158,13 +162,15 @@ impl Timeline {
             0 => None,
             place => Some(place.min(MAX_BEATS)),
         };
+        if place == Some(1)
+            && let Some(last) = self.beat.and_then(|beat| beat.place)
+        {
+            self.counted_beats = Some(last);
+        }
         self.beat = Some(Beat {
             time: event.time,
             place,
         });
-        if let (Some(beats), Some(place)) = (&mut self.beats_per_bar, place) {
-            *beats = (*beats).max(place);
-        }
         if let Some(bpm) = event.bpm {
             self.set_bpm(bpm);
         }
@@ -185,12 +191,13 @@ impl Timeline {
         if bpm > 0.0 {
             self.set_bpm(bpm);
             if beats_per_bar > 0 {
-                self.beats_per_bar = Some(beats_per_bar.min(MAX_BEATS));
+                self.told_beats = Some(beats_per_bar.min(MAX_BEATS));
             }
         } else {
             self.bpm = None;
             self.shown_bpm = None;
-            self.beats_per_bar = None;
+            self.told_beats = None;
+            self.counted_beats = None;
         }
     }
 
@@ -245,12 +252,11 @@ impl Timeline {
         self.beat.filter(|_| self.is_live())?.place
     }
 
-    /// Number of beats in a bar, as told or as found, or 4.
+    /// Number of beats in a bar: as told, as counted, or 4, and never less than the present place.
     pub fn beats(&self) -> u32 {
-        let place = self.beat.and_then(|beat| beat.place).unwrap_or(0);
-        self.beats_per_bar
-            .unwrap_or(DEFAULT_BEATS.max(place))
-            .max(1)
+        let place = self.beat.and_then(|beat| beat.place).unwrap_or(1);
+        let beats = self.told_beats.or(self.counted_beats);
+        beats.unwrap_or(DEFAULT_BEATS).max(place)
     }
 
     /// The tempo to show, in whole beats per minute.
