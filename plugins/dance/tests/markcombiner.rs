@@ -1,5 +1,8 @@
 //! `markcombiner`: which buffer carries which mark, and what waits for what.
 
+// Helpers fail a test as it does itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod common;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -1125,55 +1128,95 @@ fn flushes_from_other_threads_do_no_harm() {
     assert_eq!(rig.pull(), [u64::MAX]);
 }
 
-/// Plays a pipeline whose element `ear` lets a mark ride on the buffer at each 100 ms, and returns
-/// the marks that came to `out` with their instant and the buffer's PTS, and the first mark.
-fn play(description: &str) -> (Vec<(u64, gst::ClockTime, gst::ClockTime)>, u64) {
-    init();
-    let pipeline = gst::parse::launch(description)
-        .unwrap()
-        .downcast::<gst::Pipeline>()
-        .unwrap();
-    let ear = pipeline.by_name("ear").unwrap().static_pad("src").unwrap();
-    let first = Arc::new(AtomicU64::new(u64::MAX));
-    let heard = first.clone();
-    ear.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let buffer = info.buffer_mut().unwrap();
-        let (pts, duration) = (buffer.pts().unwrap(), buffer.duration().unwrap());
-        let n = (pts + ms(100) - gst::ClockTime::NSECOND) / ms(100);
-        let at = ms(100) * n;
-        if at < pts + duration {
-            heard.fetch_min(n, Ordering::Relaxed);
-            marks::attach(buffer.make_mut(), "ear", &[onset(n, at)]);
+/// A pipeline whose element `ear` lets a mark ride on the buffer at each 100 ms.
+struct Play {
+    pipeline: gst::Pipeline,
+    /// Marks that came to `out`: id, instant, and the PTS of the buffer.
+    found: Arc<Mutex<Vec<(u64, gst::ClockTime, gst::ClockTime)>>>,
+    /// Id of the first mark that `ear` made.
+    first: Arc<AtomicU64>,
+}
+
+impl Play {
+    fn new(description: &str) -> Self {
+        init();
+        let pipeline = gst::parse::launch(description)
+            .unwrap()
+            .downcast::<gst::Pipeline>()
+            .unwrap();
+        let ear = pipeline.by_name("ear").unwrap().static_pad("src").unwrap();
+        let first = Arc::new(AtomicU64::new(u64::MAX));
+        let heard = first.clone();
+        ear.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let buffer = info.buffer_mut().unwrap();
+            let (pts, duration) = (buffer.pts().unwrap(), buffer.duration().unwrap());
+            let n = (pts + ms(100) - gst::ClockTime::NSECOND) / ms(100);
+            let at = ms(100) * n;
+            if at < pts + duration {
+                heard.fetch_min(n, Ordering::Relaxed);
+                let mark = Mark {
+                    running_time: None,
+                    ..onset(n, at)
+                };
+                marks::attach(buffer.make_mut(), "ear", &[mark]);
+            }
+            gst::PadProbeReturn::Ok
+        });
+        let found = Arc::new(Mutex::new(Vec::new()));
+        let out = pipeline.by_name("out").unwrap().static_pad("sink").unwrap();
+        let seen = found.clone();
+        out.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let buffer = info.buffer().unwrap();
+            for mark in marks::read(buffer)
+                .into_iter()
+                .flat_map(|found| found.marks)
+            {
+                let pts = buffer.pts().unwrap();
+                seen.lock().unwrap().push((mark.id, mark.timestamp, pts));
+            }
+            gst::PadProbeReturn::Ok
+        });
+        Play {
+            pipeline,
+            found,
+            first,
         }
-        gst::PadProbeReturn::Ok
-    });
-    let found = Arc::new(Mutex::new(Vec::new()));
-    let out = pipeline.by_name("out").unwrap().static_pad("sink").unwrap();
-    let seen = found.clone();
-    out.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let buffer = info.buffer().unwrap();
-        for mark in marks::read(buffer)
-            .into_iter()
-            .flat_map(|found| found.marks)
-        {
-            let pts = buffer.pts().unwrap();
-            seen.lock().unwrap().push((mark.id, mark.timestamp, pts));
-        }
-        gst::PadProbeReturn::Ok
-    });
-    pipeline.set_state(gst::State::Playing).unwrap();
-    let done = [gst::MessageType::Eos, gst::MessageType::Error];
-    let message = pipeline
-        .bus()
-        .unwrap()
-        .timed_pop_filtered(gst::ClockTime::from_seconds(20), &done)
-        .expect("the pipeline hangs");
-    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
-    let combiner = pipeline.by_name("c").unwrap();
-    assert_eq!(stat(&combiner, "starvations"), 0);
-    pipeline.set_state(gst::State::Null).unwrap();
-    let found = std::mem::take(&mut *found.lock().unwrap());
-    (found, first.load(Ordering::Relaxed))
+    }
+
+    fn combiner(&self) -> gst::Element {
+        self.pipeline.by_name("c").unwrap()
+    }
+
+    fn to_state(&self, state: gst::State) {
+        self.pipeline.set_state(state).unwrap();
+        let (result, ..) = self.pipeline.state(gst::ClockTime::from_seconds(10));
+        result.expect("the pipeline hangs");
+    }
+
+    /// Plays to the end and returns the marks since the start or since they were last taken.
+    fn finish(self) -> Vec<(u64, gst::ClockTime, gst::ClockTime)> {
+        self.pipeline.set_state(gst::State::Playing).unwrap();
+        let done = [gst::MessageType::Eos, gst::MessageType::Error];
+        let message = self
+            .pipeline
+            .bus()
+            .unwrap()
+            .timed_pop_filtered(gst::ClockTime::from_seconds(20), &done)
+            .expect("the pipeline hangs");
+        assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+        assert_eq!(stat(&self.combiner(), "starvations"), 0);
+        self.pipeline.set_state(gst::State::Null).unwrap();
+        std::mem::take(&mut *self.found.lock().unwrap())
+    }
+}
+
+/// Every mark from `first` on is there, on the frame of 25 a second or more that covers it.
+fn assert_complete(found: &[(u64, gst::ClockTime, gst::ClockTime)], first: u64, count: usize) {
+    assert_eq!(found.len(), count);
+    for (n, (id, at, pts)) in (first..).zip(found) {
+        assert_eq!((*id, *at), (n, ms(100) * n));
+        assert!(pts <= at && *at < *pts + ms(40), "{at} on {pts}");
+    }
 }
 
 #[test]
@@ -1196,25 +1239,53 @@ fn a_file_pipeline_puts_every_mark_on_its_frame() {
             20,
         ),
     ] {
-        let (found, _) = play(&format!(
+        let found = Play::new(&format!(
             "markcombiner name=c ! fakesink name=out {branches}"
         ));
-        assert_eq!(found.len(), count, "{branches}");
-        for (n, (id, at, pts)) in found.into_iter().enumerate() {
-            assert_eq!((id, at), (n as u64, ms(100) * n as u64));
-            let frame = ms(41);
-            assert!(pts <= at && at < pts + frame, "{at} on {pts}: {branches}");
-        }
+        assert_complete(&found.finish(), 0, count);
     }
 }
 
 #[test]
+fn a_pipeline_can_be_paused_and_sought() {
+    // The music is heard as well, through queues of no more than a second.
+    let play = Play::new(
+        "markcombiner name=c starve-timeout=300000000 ! fakesink name=out sync=true \
+         videotestsrc ! video/x-raw,framerate=25/1 ! queue ! c.media \
+         audiotestsrc samplesperbuffer=441 ! identity name=ear ! tee name=t \
+         t. ! queue ! fakesink sync=true  t. ! queue ! c.marks",
+    );
+    play.to_state(gst::State::Playing);
+    std::thread::sleep(Duration::from_millis(200));
+    play.to_state(gst::State::Paused);
+    std::thread::sleep(Duration::from_millis(500));
+    for n in 0..20 {
+        play.found.lock().unwrap().clear();
+        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+        let (start, stop) = (ms(9300 - 10 * n), ms(10_000));
+        let set = gst::SeekType::Set;
+        play.pipeline
+            .seek(1.0, flags, set, start, set, stop)
+            .unwrap();
+        if n % 3 == 0 {
+            play.to_state(gst::State::Playing);
+        }
+    }
+    let found = play.finish();
+    // From 9,110 ms, which the frame of 9,080 ms covers, to the last frame at 9,960 ms.
+    assert_complete(&found, 92, 8);
+}
+
+#[test]
 fn a_live_pipeline_loses_no_mark() {
-    let (found, first) = play(
+    let play = Play::new(
         "markcombiner name=c ! fakesink name=out sync=true \
          videotestsrc is-live=true num-buffers=30 ! video/x-raw,framerate=30/1 ! c.media \
          audiotestsrc is-live=true ! identity name=ear ! c.marks",
     );
+    let first = play.first.clone();
+    let found = play.finish();
+    let first = first.load(Ordering::Relaxed);
     // How busy the machine is decides on which frame, and whether the last one is in time.
     let ids: Vec<_> = found.iter().map(|(id, ..)| *id).collect();
     assert!(ids.len() >= 8, "{found:?}");
@@ -1225,11 +1296,12 @@ fn a_live_pipeline_loses_no_mark() {
 #[test]
 fn it_leaks_nothing() {
     assert_no_leaks("it_leaks_nothing", || {
-        play(
+        let play = Play::new(
             "markcombiner name=c ! fakesink name=out \
              videotestsrc num-buffers=20 ! c.media \
              audiotestsrc ! identity name=ear ! queue ! c.marks",
         );
+        play.finish();
         let mut rig = Rig::file();
         rig.hear(ms(100), &[onset(1, ms(20)), onset(2, ms(900))]);
         rig.frame(ms(0), ms(40));

@@ -130,8 +130,9 @@ struct Media {
     spans: Spans,
     queue: VecDeque<Item>,
     buffers: usize,
-    /// Of what has left.
+    /// Of what has left, if its format is time.
     segment: Option<Segment>,
+    has_segment: bool,
     end: Option<gst::ClockTime>,
     eos: bool,
     tags: Option<gst::TagList>,
@@ -178,6 +179,7 @@ impl Default for State {
                 queue: VecDeque::new(),
                 buffers: 0,
                 segment: None,
+                has_segment: false,
                 end: None,
                 eos: false,
                 tags: None,
@@ -247,6 +249,7 @@ impl Media {
         self.buffers = 0;
         self.spans.flush();
         self.segment = None;
+        self.has_segment = false;
         self.end = None;
         self.eos = false;
         self.waiting = None;
@@ -962,8 +965,9 @@ impl MarkCombiner {
         media.started = true;
         stats.media_buffers += 1;
         let limit = match span {
-            Span::Timed(covered) => Some(covered.limit()),
-            Span::Untimed | Span::Outside => media.end,
+            Span::Timed(covered) => covered.limit(),
+            Span::Untimed => media.end.unwrap_or(gst::ClockTime::MAX),
+            Span::Outside => media.end.unwrap_or_default(),
         };
         let mut items = self.asides(media, marks, limit);
         let taken = marks
@@ -997,6 +1001,7 @@ impl MarkCombiner {
                 marks.pending.clear_carried();
             }
             gst::EventView::Segment(segment) => {
+                media.has_segment = true;
                 media.segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
             }
             gst::EventView::Gap(gap) => {
@@ -1011,7 +1016,7 @@ impl MarkCombiner {
                 }
             }
             gst::EventView::Eos(_) => {
-                let mut items = self.asides(media, marks, Some(gst::ClockTime::MAX));
+                let mut items = self.asides(media, marks, gst::ClockTime::MAX);
                 let end = media.end.unwrap_or_default();
                 for SourceMarks { source, marks } in
                     marks.pending.take_before(end, media.segment.as_ref())
@@ -1030,17 +1035,13 @@ impl MarkCombiner {
         vec![Item::Event(event)]
     }
 
-    /// What is known of the tempo before `limit`, once the media has a segment.
-    fn asides(
-        &self,
-        media: &mut Media,
-        marks: &mut Marks,
-        limit: Option<gst::ClockTime>,
-    ) -> Vec<Item> {
+    /// What is known of the tempo before `limit`.
+    fn asides(&self, media: &mut Media, marks: &mut Marks, limit: gst::ClockTime) -> Vec<Item> {
         let mut items = Vec::new();
-        let Some(limit) = limit.filter(|_| media.segment.is_some()) else {
+        // Not before the events that every stream begins with.
+        if !media.has_segment {
             return items;
-        };
+        }
         while let Some((time, _)) = marks.asides.front()
             && *time < limit
             && let Some((_, aside)) = marks.asides.pop_front()
