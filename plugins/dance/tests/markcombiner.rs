@@ -947,6 +947,26 @@ fn a_flush_begins_anew() {
 }
 
 #[test]
+fn a_flush_keeps_what_every_stream_begins_with() {
+    // Held up behind a buffer that waits, there are a tag and caps, which nobody sends again.
+    let mut rig = Rig::file();
+    rig.frame(ms(0), ms(40));
+    let mut tags = gst::TagList::new();
+    tags.make_mut()
+        .add::<gst::tags::Title>(&"a", gst::TagMergeMode::Append);
+    assert!(rig.media.push_event(gst::event::Tag::new(tags)));
+    let caps = gst::Caps::builder("video/x-raw").field("width", 3).build();
+    assert!(rig.media.push_event(gst::event::Caps::new(&caps)));
+    flush(&mut rig.media);
+    rig.frame(ms(0), ms(40));
+    rig.hear(ms(100), &[]);
+    rig.pull();
+    let pad = rig.media.sinkpad().unwrap();
+    assert_eq!(pad.current_caps(), Some(caps));
+    assert!(pad.sticky_event::<gst::event::Tag>(0).is_some());
+}
+
+#[test]
 fn a_seek_goes_up_both_branches() {
     let mut rig = Rig::file();
     rig.hear(ms(60_000), &[onset(1, ms(50_000))]);

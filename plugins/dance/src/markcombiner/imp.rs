@@ -244,8 +244,8 @@ impl Marks {
 }
 
 impl Media {
-    fn flush(&mut self) {
-        self.queue.clear();
+    /// Forgets what it was about, and returns what has not left.
+    fn flush(&mut self) -> VecDeque<Item> {
         self.buffers = 0;
         self.spans.flush();
         self.segment = None;
@@ -254,6 +254,7 @@ impl Media {
         self.eos = false;
         self.waiting = None;
         self.started = false;
+        std::mem::take(&mut self.queue)
     }
 
     fn push(&mut self, item: Item) {
@@ -370,11 +371,20 @@ impl MarkCombiner {
             }
             gst::EventView::FlushStop(_) => {
                 let result = self.src.push_event(event);
-                {
+                let flushed = {
                     let mut state = lock(&self.state);
-                    state.media.flush();
                     state.media.flushing = false;
                     state.marks.pending.clear_carried();
+                    state.media.flush()
+                };
+                // Nobody would send these again; they go out before the next buffer.
+                for item in flushed {
+                    if let Item::Event(event) = item
+                        && event.is_sticky()
+                        && !matches!(event.type_(), gst::EventType::Segment | gst::EventType::Eos)
+                    {
+                        let _ = self.src.store_sticky_event(&event);
+                    }
                 }
                 self.start_task();
                 result
