@@ -44,15 +44,9 @@ impl Case {
     fn step(&mut self) {
         let mut buffer = self.frame.take().unwrap();
         let b = buffer.make_mut();
-        while let Some(meta) = b.meta_mut::<VideoOverlayCompositionMeta>() {
-            meta.remove().unwrap();
-        }
-        let old: Vec<_> = b.iter_meta::<gst::Meta>().map(|_| ()).collect();
-        if !old.is_empty() {
-            b.foreach_meta_mut(|_| {
-                std::ops::ControlFlow::Continue(gst::BufferMetaForeachAction::Remove)
-            });
-        }
+        b.foreach_meta_mut(|_| {
+            std::ops::ControlFlow::Continue(gst::BufferMetaForeachAction::Remove)
+        });
         let pts = ClockTime::from_nseconds(self.n * 1_000_000_000 / 30);
         b.set_pts(pts);
         if self.n.is_multiple_of(4) {

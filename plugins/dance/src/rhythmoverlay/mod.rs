@@ -118,9 +118,9 @@ glib::wrapper! {
     ///
     /// Where downstream takes `GstVideoOverlayComposition` metas, the picture is left as it is and
     /// gets such a meta; a meta that is there already is extended. Elsewhere the overlay is blended
-    /// into the picture, in any format that `gst_video_blend()` supports and that no format conversion
-    /// is needed for; other formats are refused by the caps. The colors are exact for RGB; blending
-    /// into YCbCr is done by GStreamer with the matrix of ITU-R BT.601 whatever the video's.
+    /// into the picture in place, in any raw format but those of palettes and tiles, which the caps
+    /// refuse. GStreamer blends into YCbCr with the matrix of ITU-R BT.709 and the limited range,
+    /// whatever the video's: on full-range video the overlay is a little paler than its colors say.
     pub struct RhythmOverlay(ObjectSubclass<imp::RhythmOverlay>)
         @extends gst::Element, gst::Object;
 }
