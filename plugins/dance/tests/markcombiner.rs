@@ -803,6 +803,52 @@ fn a_starving_branch_does_not_hold_the_media_up() {
 }
 
 #[test]
+fn one_thread_may_bring_both_branches() {
+    // A demuxer without queues, whose branches are a second apart.
+    let mut rig = Rig::file();
+    for second in 0..5 {
+        let start = 1000 * second;
+        for n in 0..25 {
+            rig.frame(ms(start + 40 * n), ms(40));
+        }
+        for n in 0..10 {
+            let at = start + 100 * n;
+            rig.hear(ms(at + 100), &[onset(at, ms(at))]);
+        }
+    }
+    assert!(rig.marks.push_event(gst::event::Eos::new()));
+    for n in 0..125 {
+        let pts = 40 * n;
+        let out = rig.media.pull().unwrap();
+        assert_eq!(out.pts(), Some(ms(pts)));
+        let expected: Vec<_> = (pts..pts + 40).filter(|at| at % 100 == 0).collect();
+        assert_eq!(ids(&out), expected);
+    }
+    assert_eq!(rig.stat("starvations"), 0);
+}
+
+#[test]
+fn the_queue_is_bounded() {
+    let mut rig = Rig::file();
+    let pad = rig.media.srcpad().unwrap();
+    let sent = Arc::new(AtomicU64::new(0));
+    let count = sent.clone();
+    let pusher = std::thread::spawn(move || {
+        while pad
+            .push(buffer(ms(40 * count.load(Ordering::Relaxed)), ms(40), &[]))
+            .is_ok()
+        {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    // Two seconds, and the one that was on its way.
+    assert_eq!(sent.load(Ordering::Relaxed), 51);
+    rig.element.set_state(gst::State::Null).unwrap();
+    pusher.join().unwrap();
+}
+
+#[test]
 fn a_pause_is_no_starvation() {
     let mut rig = Rig::file();
     rig.element

@@ -28,6 +28,9 @@ const MAX_SETTING: gst::ClockTime = gst::ClockTime::from_seconds(3600);
 
 /// A queue of media that lies about its timestamps is not to grow without end.
 const MAX_BUFFERS: usize = 16_384;
+/// How much media may wait for marks that come from the same thread, in files.
+const MAX_INTERLEAVE: gst::ClockTime = gst::ClockTime::from_seconds(2);
+const MAX_INTERLEAVE_BYTES: usize = 16 << 20;
 /// How many tempo changes may wait for their place in the media.
 const MAX_ASIDES: usize = 64;
 /// How soon an unanswered LATENCY query is asked again.
@@ -130,6 +133,7 @@ struct Media {
     spans: Spans,
     queue: VecDeque<Item>,
     buffers: usize,
+    bytes: usize,
     /// Of what has left, if its format is time.
     segment: Option<Segment>,
     has_segment: bool,
@@ -178,6 +182,7 @@ impl Default for State {
                 spans: Spans::default(),
                 queue: VecDeque::new(),
                 buffers: 0,
+                bytes: 0,
                 segment: None,
                 has_segment: false,
                 end: None,
@@ -247,6 +252,7 @@ impl Media {
     /// Forgets what it was about, and returns what has not left.
     fn flush(&mut self) -> VecDeque<Item> {
         self.buffers = 0;
+        self.bytes = 0;
         self.spans.flush();
         self.segment = None;
         self.has_segment = false;
@@ -258,7 +264,10 @@ impl Media {
     }
 
     fn push(&mut self, item: Item) {
-        self.buffers += usize::from(matches!(item, Item::Buffer(..)));
+        if let Item::Buffer(buffer, _) = &item {
+            self.buffers += 1;
+            self.bytes += buffer.size();
+        }
         self.queue.push_back(item);
     }
 
@@ -278,9 +287,15 @@ impl Media {
     }
 
     /// Room for one more buffer: two at least, and beyond those as many as the latency lets wait.
-    fn has_room(&self, limit: gst::ClockTime) -> bool {
-        self.buffers < 2
-            || self.buffers < MAX_BUFFERS && self.level().is_some_and(|level| level <= limit)
+    ///
+    /// Outside live pipelines small ones may be more, since a demuxer without queues brings both
+    /// branches in one thread, and what it has interleaved is to find room here.
+    fn has_room(&self, latency: gst::ClockTime, live: bool) -> bool {
+        let Some(level) = self.level() else {
+            return self.buffers < 2;
+        };
+        let interleaved = !live && level <= MAX_INTERLEAVE && self.bytes < MAX_INTERLEAVE_BYTES;
+        self.buffers < 2 || self.buffers < MAX_BUFFERS && (level <= latency || interleaved)
     }
 
     fn came_to(&mut self, end: gst::ClockTime) {
@@ -341,8 +356,10 @@ impl MarkCombiner {
                 return Err(gst::FlowError::Flushing);
             }
             state.flow?;
-            let limit = state.latency.map_or(latency, |latency| latency.min);
-            if state.media.has_room(limit) {
+            let (limit, live) = state
+                .latency
+                .map_or((latency, false), |latency| (latency.min, latency.live));
+            if state.media.has_room(limit, live) {
                 break;
             }
             state = self.wait(state);
@@ -972,6 +989,7 @@ impl MarkCombiner {
             ..
         } = state;
         media.buffers -= 1;
+        media.bytes -= buffer.size();
         media.started = true;
         stats.media_buffers += 1;
         let limit = match span {

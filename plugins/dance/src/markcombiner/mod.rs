@@ -15,8 +15,8 @@
 //!   media's latency and the sum of the marks' latency and `latency`. LATENCY says so.
 //! * In any other pipeline until the marks branch has shown no progress for `starve-timeout` of
 //!   wall-clock time. A warning is posted, and media runs free until the branch goes on. This
-//!   resolves what would be a deadlock, as with a demuxer that has no queues behind it. Being paused
-//!   is no lack of progress.
+//!   resolves what would be a deadlock, as when one thread brings both branches, more than 2 s or
+//!   16 MiB of media apart. Being paused is no lack of progress.
 //! * If `marks` is not linked, has ended or has no timestamps, not at all.
 //!
 //! **Early and late marks.** A mark ahead of the media, as a predicted beat is, waits for its
