@@ -95,11 +95,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Formats that the overlay can be blended into.
+/// Formats that the overlay can be blended into; kept for good, which the leaks tracer is told.
 static BLEND_CAPS: LazyLock<gst::Caps> = LazyLock::new(|| {
-    gst_video::VideoCapsBuilder::new()
+    let mut caps = gst_video::VideoCapsBuilder::new()
         .format_list(gst_video::VideoFormat::iter_raw().filter(|format| can_blend(*format)))
-        .build()
+        .build();
+    caps.make_mut().mark_may_be_leaked();
+    caps
 });
 static TEMPLATE_CAPS: LazyLock<gst::Caps> = LazyLock::new(|| {
     let mut caps = BLEND_CAPS.copy();
