@@ -1,5 +1,8 @@
 //! `rhythmoverlay` against its contract: what is drawn, where, on which frame, and what is not.
 
+// Helpers of tests are tests to clippy only inside of them.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 

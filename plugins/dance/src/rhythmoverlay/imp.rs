@@ -3,7 +3,6 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use gst_video::prelude::*;
 use gst_video::{
     CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION as META_FEATURE, VideoOverlayComposition,
     VideoOverlayCompositionMeta,
@@ -109,11 +108,13 @@ static TEMPLATE_CAPS: LazyLock<gst::Caps> = LazyLock::new(|| {
     caps
 });
 
-/// `gst_video_blend()` works on whole lines that it unpacks and packs again. A palette or a tile
-/// does not survive that.
-fn can_blend(format: gst_video::VideoFormat) -> bool {
+/// `gst_video_blend()` unpacks lines and packs them again. A palette or a tile does not survive that,
+/// and the packing of UYVP writes past the end of lines of odd length (GStreamer 1.22).
+pub(super) fn can_blend(format: gst_video::VideoFormat) -> bool {
     let info = gst_video::VideoFormatInfo::from_format(format);
-    !info.has_palette() && !info.flags().contains(gst_video::VideoFormatFlags::TILED)
+    !info.has_palette()
+        && !info.flags().contains(gst_video::VideoFormatFlags::TILED)
+        && format != gst_video::VideoFormat::Uyvp
 }
 
 /// The caps with the feature of overlay compositions added, of structures that lack it.
@@ -390,10 +391,7 @@ impl RhythmOverlay {
     ) -> Result<(), gst::FlowError> {
         let size = buffer.size();
         gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, info)
-            .and_then(|mut frame| {
-                fill_padding(&mut frame, composition);
-                composition.blend(&mut frame)
-            })
+            .and_then(|mut frame| super::blend::blend(&mut frame, composition))
             .map_err(|err| {
                 gst::element_imp_error!(
                     self,
@@ -457,36 +455,6 @@ fn running_times(
         segment.to_running_time(stop?)?,
     );
     Some((a.min(b), Some(a.max(b))))
-}
-
-/// `gst_video_blend()` takes the padding of RGBx and its like for opacity, of which there is none in
-/// the frames of those who clear it: makes it opaque where the overlay comes to lie.
-fn fill_padding(
-    frame: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>,
-    composition: &VideoOverlayComposition,
-) {
-    use gst_video::VideoFormat::{Bgrx, Rgbx, Xbgr, Xrgb};
-    let padding = match frame.format() {
-        Rgbx | Bgrx => 3,
-        Xrgb | Xbgr => 0,
-        _ => return,
-    };
-    let Ok(stride) = usize::try_from(frame.plane_stride()[0]) else {
-        return;
-    };
-    let Ok(plane) = frame.plane_data_mut(0) else {
-        return;
-    };
-    for rectangle in composition.iter() {
-        let (x, y, width, height) = rectangle.render_rectangle();
-        // They lie within the frame, since the layout puts them there.
-        let (x, y) = (x.max(0) as usize, y.max(0) as usize);
-        for row in plane.chunks_mut(stride).skip(y).take(height as usize) {
-            for pixel in row.chunks_exact_mut(4).skip(x).take(width as usize) {
-                pixel[padding] = u8::MAX;
-            }
-        }
-    }
 }
 
 /// Adds the overlay to the buffer's own, or gives it one.

@@ -3,6 +3,7 @@
 use gst::glib;
 use gst::prelude::*;
 
+mod blend;
 mod canvas;
 mod draw;
 mod imp;
@@ -118,8 +119,8 @@ glib::wrapper! {
     ///
     /// Where downstream takes `GstVideoOverlayComposition` metas, the picture is left as it is and
     /// gets such a meta; a meta that is there already is extended. Elsewhere the overlay is blended
-    /// into the picture in place, in any raw format but those of palettes and tiles, which the caps
-    /// refuse. GStreamer blends into YCbCr with the matrix of ITU-R BT.709 and the limited range,
+    /// into the picture in place, in any raw format but UYVP and those of palettes and tiles, which
+    /// the caps refuse. GStreamer blends into YCbCr with the matrix of ITU-R BT.709 and the limited range,
     /// whatever the video's: on full-range video the overlay is a little paler than its colors say.
     pub struct RhythmOverlay(ObjectSubclass<imp::RhythmOverlay>)
         @extends gst::Element, gst::Object;
