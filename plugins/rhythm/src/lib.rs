@@ -3,5 +3,9 @@
 //! Plain arrays in, plain values out: this crate knows neither GStreamer nor ONNX Runtime.
 #![forbid(unsafe_code)]
 
+pub mod feature;
+pub mod mel;
 pub mod onset;
+pub mod resample;
 pub mod spectrum;
+pub mod tempogram;
