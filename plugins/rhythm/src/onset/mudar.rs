@@ -4,16 +4,28 @@
 //! sum over all N bins (both signs of frequency) of the positive difference between the magnitude
 //! and the maximum-filtered magnitude μ frames before. What the paper leaves open, and is set here:
 //! N and h are librosa's 2048 and 512 at the paper's 16 kHz, so 128 ms and 32 ms at any rate;
-//! the maximum filter is three bins wide, as in the work the paper cites for it; μ = 1; the
-//! threshold over the local mean, and the local mean, are librosa's.
+//! the maximum filter is three bins wide, as in the work the paper cites for it; μ = 1; a local
+//! maximum exceeds its two neighbours; the local mean spans 100 ms to either side and the threshold
+//! over it is 0.035 of the largest value so far.
 
 use super::Flux;
+use super::peak::Params;
 use crate::spectrum::{Spectrum, fft_friendly, hamming};
 
 /// Seconds between frames: 512 samples at 16 kHz.
 pub const HOP: f64 = 0.032;
 /// Seconds in a window, before rounding to a length the FFT likes: 2048 samples at 16 kHz.
 pub const WINDOW: f64 = 0.128;
+
+/// How its peaks are picked, in frames of [`HOP`].
+pub const PEAKS: Params = Params {
+    pre_max: 1,
+    post_max: 2,
+    pre_avg: 3,
+    post_avg: 4,
+    delta: 0.035,
+    wait: 1,
+};
 
 /// The onset envelope of one stream.
 pub struct Envelope {
