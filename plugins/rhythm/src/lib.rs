@@ -5,5 +5,9 @@
 
 pub mod analyzer;
 pub mod beat;
+pub mod feature;
+pub mod mel;
 pub mod onset;
+pub mod resample;
 pub mod spectrum;
+pub mod tempogram;

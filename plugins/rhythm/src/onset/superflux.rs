@@ -7,7 +7,7 @@
 //! difference of logarithms and lets both spectra use the scale of the present frame.
 
 use super::Flux;
-use crate::spectrum::{Spectrum, fft_friendly};
+use crate::spectrum::{Filterbank, Spectrum, fft_friendly};
 
 /// Frames per second.
 pub const FRAME_RATE: f64 = 100.0;
@@ -21,27 +21,20 @@ const RANGE: (f64, f64) = (30.0, 17_000.0);
 /// Distance of the frames that are compared.
 const LAG: usize = 2;
 /// Compression: a band at the stream's reference level enters the logarithm as 1 + GAIN.
-const GAIN: f32 = 8.0;
+const GAIN: f32 = 12.0;
 /// The reference level falls by a factor e in this many seconds.
 const RELEASE: f64 = 4.0;
-/// Reference level below which nothing is amplified: a mean band magnitude of a frame whose
-/// level is about −75 dBFS.
-const FLOOR: f32 = 2e-4;
-/// Bands between the logarithms: six ratios of at most 1e6 stay inside an f32.
+/// Reference level (mean band magnitude, 1 is a full-scale sine) below which nothing is amplified:
+/// music at −35 dBFS is above it most of the time, the noise of a quiet line is not.
+const FLOOR: f32 = 5e-4;
+/// Bands whose ratios are multiplied before one logarithm is taken: six ratios of at most 1e6 stay inside an f32.
 const PRODUCT: usize = 6;
-
-/// One triangular band as weights of consecutive bins.
-struct Band {
-    first: usize,
-    weights: std::ops::Range<usize>,
-}
 
 /// The onset function of one stream; feeds on the last [`Self::frame_len`] samples at each hop.
 pub struct SuperFlux {
     spectrum: Spectrum,
     magnitude: Vec<f32>,
-    bands: Vec<Band>,
-    weights: Vec<f32>,
+    bands: Filterbank,
     /// Band magnitudes of the last `LAG` frames and the present one, a ring.
     history: [Vec<f32>; LAG + 1],
     /// First band above 200 Hz and above 2 kHz.
@@ -57,7 +50,7 @@ impl SuperFlux {
         let length = fft_friendly(WINDOW * f64::from(rate));
         let spectrum = Spectrum::new(window(length));
         let bin_width = f64::from(rate) / length as f64;
-        let (bands, weights, centres) = filterbank(spectrum.bins(), bin_width);
+        let (bands, centres) = filterbank(spectrum.bins(), bin_width);
         let below = |hz: f64| centres.iter().take_while(|&&c| c < hz).count();
         Self {
             magnitude: vec![0.0; spectrum.bins()],
@@ -65,7 +58,6 @@ impl SuperFlux {
             split: [below(200.0), below(2_000.0)],
             spectrum,
             bands,
-            weights,
             reference: FLOOR,
             release: (-1.0 / (RELEASE * FRAME_RATE)).exp() as f32,
             frames: 0,
@@ -95,20 +87,11 @@ impl SuperFlux {
         self.frames += 1;
 
         let mut present = std::mem::take(&mut self.history[now]);
-        let mut sum = 0.0;
+        self.bands.apply(&self.magnitude, &mut present);
         // A band's magnitude is relative to a full-scale sine: 1/4 of the window's length.
         let scale = 4.0 / self.spectrum.frame_len() as f32;
-        for (value, band) in present.iter_mut().zip(&self.bands) {
-            let weights = &self.weights[band.weights.clone()];
-            let bins = &self.magnitude[band.first..band.first + weights.len()];
-            let mut total = 0.0;
-            for (m, w) in bins.iter().zip(weights) {
-                total += m * w;
-            }
-            *value = total * scale;
-            sum += *value;
-        }
-        let mean = sum / present.len() as f32;
+        present.iter_mut().for_each(|x| *x *= scale);
+        let mean = present.iter().sum::<f32>() / present.len() as f32;
         self.reference = (self.reference * self.release).max(mean).max(FLOOR);
         let gain = GAIN / self.reference;
 
@@ -166,8 +149,8 @@ fn window(length: usize) -> Vec<f32> {
 }
 
 /// Triangular filters at `BANDS_PER_OCTAVE`, each of area 1, centres snapped to bins and bins
-/// that fall together merged, as the paper has it. Returns the bands, all weights, centres in Hz.
-fn filterbank(bins: usize, bin_width: f64) -> (Vec<Band>, Vec<f32>, Vec<f64>) {
+/// that fall together merged, as the paper has it. Returns the bands and their centres in Hz.
+fn filterbank(bins: usize, bin_width: f64) -> (Filterbank, Vec<f64>) {
     let mut edges: Vec<usize> = Vec::new();
     let top = RANGE.1.min((bins - 1) as f64 * bin_width);
     let first = (BANDS_PER_OCTAVE * (RANGE.0 / 440.0).log2()).ceil() as i32;
@@ -179,29 +162,20 @@ fn filterbank(bins: usize, bin_width: f64) -> (Vec<Band>, Vec<f32>, Vec<f64>) {
             edges.push(bin);
         }
     }
-    let mut bands = Vec::new();
-    let mut weights = Vec::new();
+    let mut bands = Filterbank::default();
     let mut centres = Vec::new();
     for edge in edges.windows(3) {
         let (start, centre, stop) = (edge[0], edge[1], edge[2]);
-        let from = weights.len();
-        for bin in start + 1..stop {
-            let weight = if bin <= centre {
+        let weight = |bin: usize| {
+            if bin <= centre {
                 (bin - start) as f32 / (centre - start) as f32
             } else {
                 (stop - bin) as f32 / (stop - centre) as f32
-            };
-            weights.push(weight);
-        }
-        let area: f32 = weights[from..].iter().sum();
-        for weight in &mut weights[from..] {
-            *weight /= area;
-        }
-        bands.push(Band {
-            first: start + 1,
-            weights: from..weights.len(),
-        });
+            }
+        };
+        let area: f32 = (start + 1..stop).map(weight).sum();
+        bands.push(start + 1, (start + 1..stop).map(|bin| weight(bin) / area));
         centres.push(centre as f64 * bin_width);
     }
-    (bands, weights, centres)
+    (bands, centres)
 }
