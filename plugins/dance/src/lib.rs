@@ -4,6 +4,7 @@
 
 use gst::glib;
 
+mod lock;
 mod markcombiner;
 pub mod marks;
 mod marksink;

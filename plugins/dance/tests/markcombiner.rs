@@ -829,7 +829,7 @@ fn one_thread_may_bring_both_branches() {
 
 #[test]
 fn the_queue_is_bounded() {
-    let mut rig = Rig::file();
+    let rig = Rig::file();
     let pad = rig.media.srcpad().unwrap();
     let sent = Arc::new(AtomicU64::new(0));
     let count = sent.clone();

@@ -1,23 +1,16 @@
 //! The element contract of `onsetdetect`, clause by clause.
 
+// Helpers fail a test as it does itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{Dir, assert_no_leaks, error, init, stat};
 use gst::prelude::*;
 use gst_check::Harness;
 use gstdance::marks::{self, Kind, Mark};
 
 const SECOND: f64 = 1e9;
-
-fn init() {
-    use std::sync::Once;
-    static INIT: Once = Once::new();
-    INIT.call_once(|| {
-        gst::init().unwrap();
-        gstdance::plugin_register_static().unwrap();
-        // A critical or a warning of the library is a failure.
-        gst::glib::log_set_always_fatal(
-            gst::glib::LogLevels::LEVEL_CRITICAL | gst::glib::LogLevels::LEVEL_WARNING,
-        );
-    });
-}
 
 fn info(
     format: gst_audio::AudioFormat,
@@ -206,10 +199,7 @@ impl Run {
     }
 
     fn stat(&self, field: &str) -> u64 {
-        self.element()
-            .property::<gst::Structure>("stats")
-            .get(field)
-            .unwrap()
+        stat(&self.element(), field)
     }
 
     /// The first error or warning on the bus, with its text.
@@ -826,12 +816,9 @@ fn audio_without_usable_caps_is_an_error() {
             pad.chain(gst::Buffer::with_size(400).unwrap()),
             Err(gst::FlowError::NotNegotiated)
         );
-        let message = bus.pop_filtered(&[gst::MessageType::Error]).unwrap();
-        let gst::MessageView::Error(error) = message.view() else {
-            unreachable!()
-        };
-        assert!(error.error().matches(gst::CoreError::Negotiation));
-        assert!(error.error().to_string().contains("8000"));
+        let error = error(&bus);
+        assert!(error.matches(gst::CoreError::Negotiation));
+        assert!(error.to_string().contains("8000"), "{error}");
         element.set_state(gst::State::Null).unwrap();
     }
 }
@@ -847,11 +834,7 @@ fn settings_that_contradict_are_an_error_before_any_data() {
     let bus = gst::Bus::new();
     element.set_bus(Some(&bus));
     assert!(element.set_state(gst::State::Playing).is_err());
-    let message = bus.pop_filtered(&[gst::MessageType::Error]).unwrap();
-    let gst::MessageView::Error(error) = message.view() else {
-        unreachable!()
-    };
-    assert!(error.error().matches(gst::LibraryError::Settings));
+    assert!(error(&bus).matches(gst::LibraryError::Settings));
     element.set_state(gst::State::Null).unwrap();
     element.set_property("min-bpm", 60.0);
     element.set_state(gst::State::Playing).unwrap();
@@ -974,9 +957,8 @@ fn run_pipeline(description: &str) -> (Result<(), String>, Vec<Mark>) {
 
 #[test]
 fn truncated_and_corrupt_files_end_without_a_hang() {
-    let folder = std::env::temp_dir().join(format!("onsetdetect-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let whole = folder.join("whole.ogg");
+    let folder = Dir::new();
+    let whole = folder.file("whole.ogg");
     let (result, _) = run_pipeline(&format!(
         "audiotestsrc wave=ticks tick-interval=500000000 num-buffers=430 ! audioconvert ! vorbisenc ! oggmux ! filesink location={}",
         whole.display()
@@ -984,7 +966,7 @@ fn truncated_and_corrupt_files_end_without_a_hang() {
     result.unwrap();
     let bytes = std::fs::read(&whole).unwrap();
     let play = |bytes: &[u8]| {
-        let path = folder.join("broken.ogg");
+        let path = folder.file("broken.ogg");
         std::fs::write(&path, bytes).unwrap();
         run_pipeline(&format!(
             "filesrc location={} ! oggdemux ! vorbisdec ! onsetdetect emit=onset ! fakesink",
@@ -1001,12 +983,17 @@ fn truncated_and_corrupt_files_end_without_a_hang() {
     for n in (bytes.len() / 3..bytes.len()).step_by(97) {
         corrupt[n] ^= 0x5a;
     }
-    play(&corrupt);
+    // The demuxer may give up at the first broken page or skip it; the whole pages before it count.
+    let (_, marks) = play(&corrupt);
+    assert!(
+        marks.len() >= 4 && marks.len() <= 2 * all.len(),
+        "{}",
+        marks.len()
+    );
     let (result, marks) = play(&bytes[..100]);
     assert!(result.is_err() || marks.is_empty());
     let (result, marks) = play(&[]);
     assert!(result.is_err() && marks.is_empty());
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
@@ -1040,9 +1027,8 @@ fn live_audio_is_in_time_in_every_mode() {
 }
 
 #[test]
-fn nothing_leaks() {
-    // The tracer is of the whole process: another process runs one pipeline and reports.
-    if std::env::var_os("DANCE_LEAKS").is_some() {
+fn it_leaks_nothing() {
+    assert_no_leaks("it_leaks_nothing", || {
         let info = mono_f32(44_100);
         let samples = clicks(44_100, 10.0, &every(0.5, 0.5, 10.0));
         for mode in ["low-latency", "aligned", "offline"] {
@@ -1050,22 +1036,5 @@ fn nothing_leaks() {
             run.push(buffers(&info, &samples, 441, 0));
             run.eos();
         }
-        unsafe { gst::deinit() };
-        return;
-    }
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "nothing_leaks", "--nocapture"])
-        .env("DANCE_LEAKS", "1")
-        .env("GST_TRACERS", "leaks")
-        .env("GST_DEBUG", "GST_TRACER:7")
-        .env("GST_DEBUG_NO_COLOR", "1")
-        .output()
-        .unwrap();
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{log}");
-    let leaked: Vec<_> = log
-        .lines()
-        .filter(|line| line.contains("object-alive,") && !line.contains("%s"))
-        .collect();
-    assert!(leaked.is_empty(), "{leaked:#?}");
+    });
 }

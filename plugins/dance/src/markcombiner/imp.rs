@@ -8,6 +8,7 @@ use gst::subclass::prelude::*;
 
 use super::pending::Pending;
 use super::span::{Covered, Segment, Span, Spans, running_times};
+use crate::lock::lock;
 use crate::marks::{self, Deduplicator, SourceMarks};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -313,11 +314,6 @@ pub struct MarkCombiner {
     /// Whether `src` is active. Held while its task is started or stopped, so that a flush from
     /// another thread cannot start it on a pad that is being shut down.
     task: Mutex<bool>,
-}
-
-/// A lock is never left with its contents half changed, so that one poisoned by a panic will do.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl MarkCombiner {

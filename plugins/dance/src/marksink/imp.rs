@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
@@ -11,6 +11,7 @@ use gst_base::subclass::prelude::*;
 
 use super::Format;
 use super::writer::{Encoder, Records};
+use crate::lock::lock;
 use crate::marks::{self, Deduplicator, Kind, SourceMarks};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -52,11 +53,6 @@ pub struct MarkSink {
     state: Mutex<Option<State>>,
     // Apart from the state, whose lock is held while the disk is written.
     stats: Mutex<Stats>,
-}
-
-/// A lock is never left with its contents half changed, so that one poisoned by a panic will do.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl MarkSink {

@@ -1,16 +1,16 @@
 use std::collections::VecDeque;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 use dance_rhythm::analyzer::{Analyzer, Config, Event};
 use dance_rhythm::{beat, onset};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use parking_lot::Mutex;
 
 use super::clock::SampleClock;
 use super::downmix::Downmix;
 use super::{Emit, Method, Mode};
+use crate::lock::lock;
 use crate::marks::{self, Kind, Mark};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -601,11 +601,11 @@ pub struct OnsetDetect {
 impl OnsetDetect {
     fn sink_chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         gst::log!(CAT, imp = self, "{buffer:?}");
-        let settings = *self.settings.lock();
+        let settings = *lock(&self.settings);
         let source = self.obj().name();
         let mut out = Output::default();
         {
-            let mut state = self.state.lock();
+            let mut state = lock(&self.state);
             if state.stream.is_none() {
                 drop(state);
                 gst::element_imp_error!(
@@ -659,7 +659,7 @@ impl OnsetDetect {
 
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         gst::debug!(CAT, imp = self, "{event:?}");
-        let settings = *self.settings.lock();
+        let settings = *lock(&self.settings);
         let source = self.obj().name();
         let mut out = Output::default();
         match event.view() {
@@ -675,9 +675,7 @@ impl OnsetDetect {
                         return false;
                     }
                 };
-                let known = self
-                    .state
-                    .lock()
+                let known = lock(&self.state)
                     .stream
                     .as_ref()
                     .is_some_and(|stream| stream.info == info);
@@ -689,13 +687,13 @@ impl OnsetDetect {
                             return false;
                         }
                     };
-                    let mut state = self.state.lock();
+                    let mut state = lock(&self.state);
                     state.drain(&settings, &source, &mut out);
                     state.stream = Some(stream);
                 }
             }
             gst::EventView::Segment(segment) => {
-                let mut state = self.state.lock();
+                let mut state = lock(&self.state);
                 let segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
                 if state.segment != segment {
                     state.drain(&settings, &source, &mut out);
@@ -703,25 +701,25 @@ impl OnsetDetect {
                 }
             }
             gst::EventView::Gap(_) => {
-                self.state.lock().gap(event, &settings, &source, &mut out);
+                lock(&self.state).gap(event, &settings, &source, &mut out);
                 return self.deliver(out, &settings).is_ok();
             }
             gst::EventView::Eos(_) => {
-                self.state.lock().drain(&settings, &source, &mut out);
+                lock(&self.state).drain(&settings, &source, &mut out);
             }
             gst::EventView::FlushStop(_) => {
-                let mut state = self.state.lock();
+                let mut state = lock(&self.state);
                 state.restart();
                 state.segment = None;
                 drop(state);
                 let result = gst::Pad::event_default(pad, Some(&*self.obj()), event);
                 let mut out = Output::default();
-                self.state.lock().forget_tempo(&mut out);
+                lock(&self.state).forget_tempo(&mut out);
                 let _ = self.deliver(out, &settings);
                 return result;
             }
             _ if event.is_serialized() => {
-                self.state.lock().pass_event(event, &mut out);
+                lock(&self.state).pass_event(event, &mut out);
                 return self.deliver(out, &settings).is_ok();
             }
             _ => (),
@@ -734,7 +732,7 @@ impl OnsetDetect {
     fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         // Upstream's pool could run dry under the buffers that `aligned` mode holds.
         if let gst::QueryViewMut::Allocation(_) = query.view_mut()
-            && self.settings.lock().mode == Mode::Aligned
+            && lock(&self.settings).mode == Mode::Aligned
         {
             return false;
         }
@@ -758,19 +756,18 @@ impl OnsetDetect {
 
     /// How long audio is held back.
     fn latency(&self) -> gst::ClockTime {
-        let settings = *self.settings.lock();
+        let settings = *lock(&self.settings);
         if settings.mode != Mode::Aligned {
             return gst::ClockTime::ZERO;
         }
-        self.state
-            .lock()
+        lock(&self.state)
             .stream
             .as_ref()
             .map_or(gst::ClockTime::ZERO, |stream| stream.latency(&settings))
     }
 
     fn stats(&self) -> gst::Structure {
-        let counts = self.state.lock().counts;
+        let counts = lock(&self.state).counts;
         gst::Structure::builder("stats")
             .field("samples", counts.samples)
             .field("invalid-samples", counts.invalid_samples)
@@ -918,7 +915,7 @@ impl ObjectImpl for OnsetDetect {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = self.settings.lock();
+        let mut settings = lock(&self.settings);
         let before = *settings;
         // GObject checked type and range against the param specs above.
         macro_rules! set {
@@ -951,7 +948,7 @@ impl ObjectImpl for OnsetDetect {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = *self.settings.lock();
+        let settings = *lock(&self.settings);
         match pspec.name() {
             "method" => settings.method.to_value(),
             "mode" => settings.mode.to_value(),
@@ -963,7 +960,7 @@ impl ObjectImpl for OnsetDetect {
             "offset" => settings.offset.to_value(),
             "post-messages" => settings.post_messages.to_value(),
             "emit" => settings.emit.to_value(),
-            "tempo" => self.state.lock().bpm.to_value(),
+            "tempo" => lock(&self.state).bpm.to_value(),
             "stats" => self.stats().to_value(),
             _ => pspec.default_value().clone(),
         }
@@ -1025,7 +1022,7 @@ impl ElementImpl for OnsetDetect {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         match transition {
             gst::StateChange::NullToReady => {
-                let settings = *self.settings.lock();
+                let settings = *lock(&self.settings);
                 // Every setting is tried here, where an application expects to hear of it.
                 if let Err(err) = settings.analyzer(44_100) {
                     gst::element_imp_error!(self, gst::LibraryError::Settings, ("{err}"));
@@ -1038,7 +1035,7 @@ impl ElementImpl for OnsetDetect {
         let success = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {
             // Statistics stay readable until the next start.
-            let mut state = self.state.lock();
+            let mut state = lock(&self.state);
             state.stream = None;
             state.segment = None;
             state.bpm = 0.0;
@@ -1050,7 +1047,7 @@ impl ElementImpl for OnsetDetect {
 impl OnsetDetect {
     /// A fresh start; ids go on, since consumers know marks by them.
     fn reset(&self) {
-        let mut state = self.state.lock();
+        let mut state = lock(&self.state);
         let next_id = state.next_id;
         *state = State {
             next_id,

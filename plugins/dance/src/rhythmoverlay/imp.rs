@@ -1,4 +1,4 @@
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
@@ -11,6 +11,7 @@ use gst_video::{
 use super::draw::{Artist, Frame, Style};
 use super::timeline::{Event, Timeline};
 use super::{FlashStyle, Position, Show};
+use crate::lock::lock;
 use crate::marks::{self, Deduplicator};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -87,11 +88,6 @@ pub struct RhythmOverlay {
     src_pad: gst::Pad,
     settings: Mutex<Settings>,
     state: Mutex<State>,
-}
-
-/// A panic elsewhere in the element leaves nothing here that cannot be used.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Formats that the overlay can be blended into; kept for good, which the leaks tracer is told.
