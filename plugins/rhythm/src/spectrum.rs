@@ -144,7 +144,12 @@ impl Filterbank {
         for (value, (first, range)) in out.iter_mut().zip(&self.bands) {
             let weights = &self.weights[range.clone()];
             let bins = &bins[*first..*first + weights.len()];
-            *value = dot(bins, weights);
+            // The lower half of the bands is one or two bins wide.
+            *value = if weights.len() < 8 {
+                bins.iter().zip(weights).map(|(x, w)| x * w).sum()
+            } else {
+                dot(bins, weights)
+            };
         }
     }
 }

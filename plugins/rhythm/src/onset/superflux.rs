@@ -35,8 +35,9 @@ pub struct SuperFlux {
     spectrum: Spectrum,
     magnitude: Vec<f32>,
     bands: Filterbank,
-    /// Band magnitudes of the last `LAG` frames and the present one, a ring.
+    /// Band magnitudes of the last `LAG` frames and the present one, a ring; a zero on either side.
     history: [Vec<f32>; LAG + 1],
+    ratios: Vec<f32>,
     /// First band above 200 Hz and above 2 kHz.
     split: [usize; 2],
     reference: f32,
@@ -54,7 +55,8 @@ impl SuperFlux {
         let below = |hz: f64| centres.iter().take_while(|&&c| c < hz).count();
         Self {
             magnitude: vec![0.0; spectrum.bins()],
-            history: std::array::from_fn(|_| vec![0.0; bands.len()]),
+            history: std::array::from_fn(|_| vec![0.0; bands.len() + 2]),
+            ratios: vec![0.0; bands.len()],
             split: [below(200.0), below(2_000.0)],
             spectrum,
             bands,
@@ -87,20 +89,24 @@ impl SuperFlux {
         self.frames += 1;
 
         let mut present = std::mem::take(&mut self.history[now]);
-        self.bands.apply(&self.magnitude, &mut present);
+        let count = self.bands.len();
+        let bands = &mut present[1..=count];
+        self.bands.apply(&self.magnitude, bands);
         // A band's magnitude is relative to a full-scale sine: 1/4 of the window's length.
         let scale = 4.0 / self.spectrum.frame_len() as f32;
-        present.iter_mut().for_each(|x| *x *= scale);
-        let mean = present.iter().sum::<f32>() / present.len() as f32;
+        bands.iter_mut().for_each(|x| *x *= scale);
+        let mean = bands.iter().sum::<f32>() / count as f32;
         self.reference = (self.reference * self.release).max(mean).max(FLOOR);
         let gain = GAIN / self.reference;
 
         let past = &self.history[before];
+        let ratios = &mut self.ratios;
+        let mut sum = |from: usize, to: usize| {
+            let present = &present[1 + from..1 + to];
+            rise(present, &past[from..to + 2], &mut ratios[from..to], gain)
+        };
         let [low, mid] = self.split;
-        let low_sum = rise(&present[..low], past, 0, gain);
-        let mid_sum = rise(&present[low..mid], past, low, gain);
-        let high_sum = rise(&present[mid..], past, mid, gain);
-        let count = present.len();
+        let (low_sum, mid_sum, high_sum) = (sum(0, low), sum(low, mid), sum(mid, count));
         self.history[now] = present;
         let per = |total: f32, bands: usize| total / bands.max(1) as f32;
         Flux {
@@ -112,22 +118,17 @@ impl SuperFlux {
     }
 }
 
-/// Sum over bands of log10((1 + g·present) / (1 + g·max of the three bands around it in `past`))
-/// where that is a rise; `offset` is the index in `past` of the first band of `present`.
-fn rise(present: &[f32], past: &[f32], offset: usize, gain: f32) -> f32 {
-    let mut total = 0.0;
-    for (part, chunk) in present.chunks(PRODUCT).enumerate() {
-        let mut product = 1.0f32;
-        for (k, &value) in chunk.iter().enumerate() {
-            let b = offset + part * PRODUCT + k;
-            let left = past[b.saturating_sub(1)];
-            let right = past[(b + 1).min(past.len() - 1)];
-            let reference = past[b].max(left).max(right);
-            product *= ((1.0 + gain * value) / (1.0 + gain * reference)).clamp(1.0, 1e6);
-        }
-        total += product.log10();
+/// Sum over bands of log10((1 + g·present) / (1 + g·reference)) where that is a rise, `reference`
+/// the largest of the three bands around it: `past` has one band more on either side. `ratios` is
+/// scratch of the length of `present`.
+fn rise(present: &[f32], past: &[f32], ratios: &mut [f32], gain: f32) -> f32 {
+    let past = past.iter().zip(&past[1..]).zip(&past[2..]);
+    for ((ratio, value), ((a, b), c)) in ratios.iter_mut().zip(present).zip(past) {
+        let reference = a.max(*b).max(*c);
+        *ratio = ((1.0 + gain * value) / (1.0 + gain * reference)).clamp(1.0, 1e6);
     }
-    total
+    let parts = ratios.chunks(PRODUCT);
+    parts.map(|part| part.iter().product::<f32>().log10()).sum()
 }
 
 /// A window that rises slowly and falls fast (two halves of Hann windows), so that an attack
