@@ -3,6 +3,7 @@
 //! Plain arrays in, plain values out: this crate knows neither GStreamer nor ONNX Runtime.
 #![forbid(unsafe_code)]
 
+pub mod beat;
 pub mod metrics;
 pub mod onset;
 pub mod spectrum;
