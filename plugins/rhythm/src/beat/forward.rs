@@ -1,6 +1,6 @@
 //! The forward pass: the distribution of the bar pointer given all frames so far.
 
-use super::observation::Observation;
+use super::observation::{Observation, Place, place};
 use super::space::Space;
 use super::Model;
 
@@ -22,8 +22,6 @@ pub(crate) struct Forward {
     frames: u32,
     jump: f32,
     metre_change: f32,
-    accent: f32,
-    back: f32,
 }
 
 impl Forward {
@@ -43,8 +41,6 @@ impl Forward {
             frames: 0,
             jump: model.jump as f32,
             metre_change: if space.starts.len() > 1 { model.metre_change as f32 } else { 0.0 },
-            accent: model.accent as f32,
-            back: model.back as f32,
             space,
         };
         forward.reset();
@@ -62,13 +58,6 @@ impl Forward {
         self.mass.copy_from_slice(&self.space.prior);
         self.head.fill(0);
         self.frames = 0;
-    }
-
-    pub fn accent_of(beat: u8, metre: u8, o: &Observation, accent: f32, back: f32) -> f32 {
-        let low = if beat == 0 { accent } else { -accent / f32::from(metre.max(2) - 1) };
-        let b = if metre % 2 == 0 { if beat % 2 == 1 { back } else { -back } } else if metre == 1 { 0.0 } else if beat == 0 { -back } else { back / f32::from(metre - 1) };
-        if metre == 1 { return 0.0 }
-        low * o.low + b * o.back
     }
 
     pub fn step(&mut self, o: &Observation) {
@@ -98,7 +87,8 @@ impl Forward {
                 }
             }
             let jump = self.jump * self.source.iter().sum::<f32>();
-            let gain = (o.beat + Self::accent_of(slot.beat, slot.metre, o, self.accent, self.back)).exp();
+            let gain = o.0[place(slot.beat, slot.metre) as usize].exp();
+            let half = o.0[Place::Half as usize].exp();
             for j in 0..n {
                 let src = &space.sources[j];
                 let mut x = jump * space.prior[j];
@@ -111,10 +101,13 @@ impl Forward {
                 self.mass[j] += x - ring[head];
                 ring[head] = x;
                 let region = space.region[j];
-                let first = region.min(t - head);
                 let mut change = 0.0;
-                for v in &mut ring[head..head + first] { change += *v * (gain - 1.0); *v *= gain; }
-                for v in &mut ring[..region - first] { change += *v * (gain - 1.0); *v *= gain; }
+                for (start, gain) in [(head, gain), (head + t / 2, half)] {
+                    let start = if start >= t { start - t } else { start };
+                    let first = region.min(t - start);
+                    for v in &mut ring[start..start + first] { change += *v * (gain - 1.0); *v *= gain; }
+                    for v in &mut ring[..region - first] { change += *v * (gain - 1.0); *v *= gain; }
+                }
                 self.mass[j] += change;
             }
         }

@@ -21,13 +21,13 @@ pub struct Model {
     pub slope: f64,
     pub bands: f64,
     pub accent: f64,
-    pub back: f64,
+    pub half: f64,
     pub metre_change: f64,
     pub x: [f64; 8],
 }
 impl Default for Model {
     fn default() -> Self {
-        let mut m = Self { lambda: 100.0, jump: 1e-3, region: 1.0/16.0, centre_bpm: 125.0, spread: 0.6, pull: 0.0, gain: 0.7, rest: -0.75, slope: 3.8, bands: 0.0, accent: 0.0, back: 0.0, metre_change: 0.002, x: [0.0;8] };
+        let mut m = Self { lambda: 100.0, jump: 1e-3, region: 1.0/16.0, centre_bpm: 125.0, spread: 0.6, pull: 0.0, gain: 0.7, rest: -0.75, slope: 3.8, bands: 0.0, accent: 1.0, half: 1.0, metre_change: 0.002, x: [0.0;8] };
         m.env();
         m
     }
@@ -38,7 +38,7 @@ impl Model {
         for kv in s.split(',').filter(|x| !x.is_empty()) {
             let (k, v) = kv.split_once('=').unwrap();
             let v: f64 = v.parse().unwrap();
-            match k { "lambda"=>self.lambda=v,"jump"=>self.jump=v,"region"=>self.region=v,"centre"=>self.centre_bpm=v,"spread"=>self.spread=v,"pull"=>self.pull=v,"gain"=>self.gain=v,"rest"=>self.rest=v,"slope"=>self.slope=v,"bands"=>self.bands=v,"accent"=>self.accent=v,"back"=>self.back=v,"mc"=>self.metre_change=v,
+            match k { "lambda"=>self.lambda=v,"jump"=>self.jump=v,"region"=>self.region=v,"centre"=>self.centre_bpm=v,"spread"=>self.spread=v,"pull"=>self.pull=v,"gain"=>self.gain=v,"rest"=>self.rest=v,"slope"=>self.slope=v,"bands"=>self.bands=v,"accent"=>self.accent=v,"half"=>self.half=v,"mc"=>self.metre_change=v,
              _ if k.starts_with('x') => self.x[k[1..].parse::<usize>().unwrap()]=v, _=>panic!("{k}") }
         }
     }

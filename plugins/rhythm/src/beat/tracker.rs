@@ -94,7 +94,8 @@ impl Tracker {
             if v > bv { bv = v; bd = d }
         }
         let real = bd as isize - LATE as isize;
-        if bv > 0.0 && real <= lead {
+        let sounding = self.silent < 8;
+        if bv > 0.0 && real <= lead && (sounding || real <= 1 - LATE as isize) {
             // mass near
             let wd = ((tau * 0.08).round() as usize).max(2);
             let near: f32 = hist[bd.saturating_sub(wd)..(bd + wd + 1).min(hist.len())].iter().sum();
@@ -107,7 +108,7 @@ impl Tracker {
             self.ev += (self.peakf - self.ev) * 0.2;
             self.peakf = 0.0;
             let thr = if m.x[1] > 0.0 { m.x[1] as f32 } else { 0.3 };
-            let ok = conf > thr && self.silent < 8 && self.ev > 0.05;
+            let ok = conf > thr && sounding && self.ev > 0.05;
             if self.debug { eprintln!("{:.2} beat {:.2} bpm {:.1} conf {:.3} score {:.3} phase {:.3} ev {:.2} best {:.1} {}", f.time, time, 60.0/self.period, conf, self.score[c], phase, self.ev, 60.0*fps/self.forward.space.intervals[best] as f64, ok); }
             if ok {
                 let mut sl = std::mem::take(&mut self.slots);

@@ -1,6 +1,5 @@
 //! The offline pass.
-use super::forward::Forward;
-use super::observation::Observation;
+use super::observation::{Observation, Place, place};
 use super::space::Space;
 use super::{Beat, Config, Error};
 use crate::onset::Frame;
@@ -47,7 +46,8 @@ impl Offline {
                 bpm_.push(from as u8);
                 let (mut ji, mut jv) = (0, f32::MIN);
                 for i in 0..n { if source[i] > jv { jv = source[i]; ji = i; } }
-                let gain = o.beat + Forward::accent_of(slot.beat, slot.metre, &o, m.accent as f32, m.back as f32);
+                let gain = o.0[place(slot.beat, slot.metre) as usize];
+                let half = o.0[Place::Half as usize];
                 for j in 0..n {
                     let (mut x, mut from) = (jv + logprior[j], ji);
                     let first = sp.sources[j].first;
@@ -58,9 +58,12 @@ impl Offline {
                     let ring = &mut p[b..b + t];
                     ring[head[j]] = x + pull[j];
                     let region = sp.region[j];
-                    let a = region.min(t - head[j]);
-                    for v in &mut ring[head[j]..head[j] + a] { *v += gain; }
-                    for v in &mut ring[..region - a] { *v += gain; }
+                    for (start, gain) in [(head[j], gain), (head[j] + t / 2, half)] {
+                        let start = if start >= t { start - t } else { start };
+                        let a = region.min(t - start);
+                        for v in &mut ring[start..start + a] { *v += gain; }
+                        for v in &mut ring[..region - a] { *v += gain; }
+                    }
                 }
             }
         }
