@@ -1,58 +1,55 @@
 //! The forward pass: the distribution of the bar pointer given all frames so far.
 
-use super::observation::{Observation, Place, place};
-use super::space::Space;
-use super::Model;
+use std::ops::RangeInclusive;
 
-/// The forward pass. Positions move one a frame, so each tempo keeps its positions in a ring and
-/// only turns it; what costs time is the start of a beat (the tempo changes) and the region in
-/// which it sounds (the observation). The rest of a beat is the observation's reference, 1.
+use super::observation::{Observation, Place};
+use super::space::Space;
+
+/// Frames between two full normalisations, unless the scale drifts faster.
+const NORMALISE_EVERY: u32 = 32;
+
+/// The forward pass. Positions move by one a frame, so each tempo keeps its positions in a ring
+/// and only turns it; what costs time are the starts of beats (where the tempo changes) and the
+/// places that sound (observed relative to the rest, whose likelihood is 1).
 pub(crate) struct Forward {
     pub space: Space,
-    /// P(state), by slot, tempo and place in the ring; sums to about 1.
+    /// P(state) up to a factor.
     p: Vec<f32>,
     /// Place in the ring of each tempo's position 0.
     head: Vec<usize>,
-    /// Mass of each tempo over all slots and positions.
+    /// Mass of each tempo over all slots and positions, up to the same factor.
     pub mass: Vec<f32>,
-    /// Scratch: mass that leaves its beat, by slot and tempo; mass that enters a slot.
+    /// Mass that leaves its beat, by slot and tempo.
     leaving: Vec<f32>,
+    /// Mass that enters one slot, by the tempo it had.
     source: Vec<f32>,
-    pull: Vec<f32>,
     frames: u32,
-    jump: f32,
-    metre_change: f32,
 }
 
 impl Forward {
-    pub fn new(space: Space, model: &Model) -> Self {
+    pub fn new(space: Space) -> Self {
         let n = space.tempi();
-        let pull = space.intervals.iter().map(|&t| {
-            let o = (6000.0 / t as f64 / model.centre_bpm).log2() / model.spread;
-            (-0.5 * model.pull * o * o).exp() as f32
-        }).collect();
         let mut forward = Self {
-            p: vec![0.0; space.slots.len() * space.cells],
+            p: vec![0.0; space.states()],
             head: vec![0; n],
             mass: vec![0.0; n],
             leaving: vec![0.0; space.slots.len() * n],
             source: vec![0.0; n],
-            pull,
             frames: 0,
-            jump: model.jump as f32,
-            metre_change: if space.starts.len() > 1 { model.metre_change as f32 } else { 0.0 },
             space,
         };
         forward.reset();
         forward
     }
 
+    /// Back to knowing nothing.
     pub fn reset(&mut self) {
-        let slots = self.space.slots.len() as f32;
-        for s in 0..self.space.slots.len() {
-            for (i, &t) in self.space.intervals.iter().enumerate() {
-                let start = s * self.space.cells + self.space.base[i];
-                self.p[start..start + t].fill(self.space.prior[i] / (t as f32 * slots));
+        let slots = self.space.slots.len();
+        for slot in 0..slots {
+            for tempo in 0..self.space.tempi() {
+                let ring = self.space.ring(slot, tempo);
+                let share = self.space.prior[tempo] / (ring.len() * slots) as f32;
+                self.p[ring].fill(share);
             }
         }
         self.mass.copy_from_slice(&self.space.prior);
@@ -60,122 +57,138 @@ impl Forward {
         self.frames = 0;
     }
 
-    pub fn step(&mut self, o: &Observation) {
+    /// Moves on by a frame, `observed`.
+    pub fn step(&mut self, observed: &Observation) {
         let space = &self.space;
         let n = space.tempi();
-        for (i, &t) in space.intervals.iter().enumerate() {
-            self.head[i] = (self.head[i] + t - 1) % t;
+        // Turned back by one, the rings' last positions come to stand at the heads.
+        for (head, &interval) in self.head.iter_mut().zip(&space.intervals) {
+            *head = if *head == 0 { interval } else { *head } - 1;
         }
-        for s in 0..space.slots.len() {
-            let from = s * space.cells;
-            for i in 0..n {
-                self.leaving[s * n + i] = self.p[from + space.base[i] + self.head[i]];
+        for slot in 0..space.slots.len() {
+            for tempo in 0..n {
+                self.leaving[slot * n + tempo] =
+                    self.p[space.ring(slot, tempo).start + self.head[tempo]];
             }
         }
-        let metres = space.starts.len() as f32;
+        let half = observed.ratio(Place::Half);
         for (s, slot) in space.slots.iter().enumerate() {
-            let before = &self.leaving[slot.before * n..(slot.before + 1) * n];
-            self.source.copy_from_slice(before);
-            if slot.beat == 0 && self.metre_change > 0.0 {
-                for x in &mut self.source { *x *= 1.0 - self.metre_change; }
-                for &start in &space.starts {
-                    if start != s {
-                        let last = space.slots[start].before;
-                        let w = self.metre_change / (metres - 1.0);
-                        for (x, y) in self.source.iter_mut().zip(&self.leaving[last * n..(last + 1) * n]) { *x += w * y; }
+            self.source
+                .copy_from_slice(&self.leaving[slot.before * n..][..n]);
+            if slot.beat == 0 && space.metre_change > 0.0 {
+                let other = space.metre_change / (space.starts.len() - 1) as f32;
+                self.source
+                    .iter_mut()
+                    .for_each(|x| *x *= 1.0 - space.metre_change);
+                for &start in space.starts.iter().filter(|&&start| start != s) {
+                    let last = space.slots[start].before;
+                    for (x, y) in self.source.iter_mut().zip(&self.leaving[last * n..][..n]) {
+                        *x += other * y;
                     }
                 }
             }
-            let jump = self.jump * self.source.iter().sum::<f32>();
-            let gain = o.0[place(slot.beat, slot.metre) as usize].exp();
-            let half = o.0[Place::Half as usize].exp();
-            for j in 0..n {
-                let src = &space.sources[j];
-                let mut x = jump * space.prior[j];
-                for (w, y) in src.weights.iter().zip(&self.source[src.first..]) { x += w * y; }
-                x *= self.pull[j];
-                let t = space.intervals[j];
-                let start = s * space.cells + space.base[j];
-                let ring = &mut self.p[start..start + t];
-                let head = self.head[j];
-                self.mass[j] += x - ring[head];
-                ring[head] = x;
-                let region = space.region[j];
-                let mut change = 0.0;
-                for (start, gain) in [(head, gain), (head + t / 2, half)] {
-                    let start = if start >= t { start - t } else { start };
-                    let first = region.min(t - start);
-                    for v in &mut ring[start..start + first] { change += *v * (gain - 1.0); *v *= gain; }
-                    for v in &mut ring[..region - first] { change += *v * (gain - 1.0); *v *= gain; }
+            let all = self.source.iter().sum::<f32>();
+            let on = observed.ratio(slot.place);
+            for tempo in 0..n {
+                let sources = &space.sources[tempo];
+                let mut entering = all * space.jumps[tempo];
+                for (w, x) in sources.weights.iter().zip(&self.source[sources.first..]) {
+                    entering += w * x;
                 }
-                self.mass[j] += change;
+                let ring = &mut self.p[space.ring(s, tempo)];
+                let (head, region) = (self.head[tempo], space.region[tempo]);
+                let mut change = entering - ring[head];
+                ring[head] = entering;
+                change += scale(ring, head, region, on);
+                change += scale(ring, head + ring.len() / 2, region, half);
+                self.mass[tempo] += change;
             }
         }
         self.frames += 1;
         let total: f32 = self.mass.iter().sum();
-        if self.frames % 32 == 0 || !(1e-3..1e3).contains(&total) {
+        if self.frames % NORMALISE_EVERY == 0 || !(1e-3..1e3).contains(&total) {
             self.normalise();
         }
     }
 
     fn normalise(&mut self) {
         let total: f32 = self.p.iter().sum();
-        if !(total > 0.0 && total.is_finite()) { self.reset(); return }
-        let scale = 1.0 / total;
+        if !(total > f32::MIN_POSITIVE && total.is_finite()) {
+            self.reset();
+            return;
+        }
+        let factor = 1.0 / total;
         self.mass.fill(0.0);
-        let space = &self.space;
-        for s in 0..space.slots.len() {
-            for (i, &t) in space.intervals.iter().enumerate() {
-                let start = s * space.cells + space.base[i];
-                let mut sum = 0.0;
-                for v in &mut self.p[start..start + t] { *v *= scale; sum += *v; }
-                self.mass[i] += sum;
+        for slot in 0..self.space.slots.len() {
+            for tempo in 0..self.space.tempi() {
+                let ring = &mut self.p[self.space.ring(slot, tempo)];
+                ring.iter_mut().for_each(|p| *p *= factor);
+                self.mass[tempo] += ring.iter().sum::<f32>();
             }
         }
     }
 
-    /// Adds to `hist[d + late]` the mass of tempi `range` whose next beat is d frames ahead (−late ≤ d).
-    pub fn phases(&self, range: std::ops::RangeInclusive<usize>, late: usize, hist: &mut [f32]) {
-        hist.fill(0.0);
-        let space = &self.space;
-        for i in range {
-            let t = space.intervals[i];
-            let h = space.region[i] / 2;
-            let head = self.head[i];
-            for s in 0..space.slots.len() {
-                let start = s * space.cells + space.base[i];
-                let ring = &self.p[start..start + t];
-                // position k is at (head + k) % t
-                for k in 0..t {
-                    let q = if head + k >= t { head + k - t } else { head + k };
-                    let d = if k <= h + late { h + late - k } else { t - k + h + late };
-                    if let Some(x) = hist.get_mut(d) { *x += ring[q]; }
+    /// Fills `ahead[d + late]` with the mass of the `tempi` whose next beat is d frames ahead; one
+    /// that was at most `late` frames ago still counts as the next.
+    pub fn phases(&self, tempi: RangeInclusive<usize>, late: usize, ahead: &mut [f32]) {
+        ahead.fill(0.0);
+        for tempo in tempi {
+            let interval = self.space.intervals[tempo];
+            let centre = self.space.region[tempo] / 2 + late;
+            for slot in 0..self.space.slots.len() {
+                let ring = &self.p[self.space.ring(slot, tempo)];
+                let (before, after) = ring.split_at(self.head[tempo]);
+                for (position, p) in after.iter().chain(before).enumerate() {
+                    let d = if position <= centre {
+                        centre - position
+                    } else {
+                        interval + centre - position
+                    };
+                    if let Some(sum) = ahead.get_mut(d) {
+                        *sum += p;
+                    }
                 }
             }
         }
     }
 
-    /// Mass by slot, of tempi `range`, of the beat whose region centre is d frames ahead ± 2.
-    pub fn slots_at(&self, range: std::ops::RangeInclusive<usize>, d: isize, out: &mut [f32]) {
-        out.fill(0.0);
-        let space = &self.space;
-        for i in range {
-            let t = space.intervals[i] as isize;
-            let h = (space.region[i] / 2) as isize;
-            for s in 0..space.slots.len() {
-                let start = s * space.cells + space.base[i];
-                for e in -2..=2 {
-                    let k = h - (d + e);
-                    let (k, ahead) = if k < 0 { (k + t, true) } else { (k, false) };
-                    if k < 0 || k >= t { continue }
-                    let q = (self.head[i] as isize + k) % t;
-                    let v = self.p[start + q as usize];
-                    // ahead: the slot that follows
-                    if ahead {
-                        for (s2, sl) in space.slots.iter().enumerate() { if sl.before == s { out[s2] += v; } }
-                    } else { out[s] += v; }
+    /// Fills `by_slot` with the mass of the `tempi` whose beat of that slot is `d` ± 2 frames
+    /// ahead.
+    pub fn slots(&self, tempi: RangeInclusive<usize>, d: isize, by_slot: &mut [f32]) {
+        by_slot.fill(0.0);
+        for tempo in tempi {
+            let interval = self.space.intervals[tempo] as isize;
+            let centre = (self.space.region[tempo] / 2) as isize;
+            for (s, slot) in self.space.slots.iter().enumerate() {
+                let ring = self.space.ring(s, tempo);
+                for position in centre - d - 2..=centre - d + 2 {
+                    // Before the start of a beat, the pointer is still in the one before.
+                    let of = if position < 0 { slot.after } else { s };
+                    let place = self.head[tempo] as isize + position.rem_euclid(interval);
+                    by_slot[of] += self.p[ring.start + (place % interval) as usize];
                 }
             }
         }
     }
+}
+
+/// Multiplies `count` values of a ring from `start` on by `factor`; returns by how much their sum
+/// has grown.
+fn scale(ring: &mut [f32], start: usize, count: usize, factor: f32) -> f32 {
+    let start = if start >= ring.len() {
+        start - ring.len()
+    } else {
+        start
+    };
+    let first = count.min(ring.len() - start);
+    let mut sum = 0.0;
+    for p in &mut ring[start..start + first] {
+        sum += *p;
+        *p *= factor;
+    }
+    for p in &mut ring[..count - first] {
+        sum += *p;
+        *p *= factor;
+    }
+    sum * (factor - 1.0)
 }
