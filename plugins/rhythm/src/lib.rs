@@ -7,6 +7,7 @@ pub mod analyzer;
 pub mod beat;
 pub mod feature;
 pub mod mel;
+pub mod metrics;
 pub mod onset;
 pub mod resample;
 pub mod spectrum;

@@ -1,0 +1,214 @@
+//! The states of the bar pointer and how they follow each other.
+//!
+//! F. Krebs, S. Böck, G. Widmer, "An efficient state-space model for joint tempo and meter
+//! tracking", ISMIR 2015. A state is (beat of a bar, tempo, position in the beat). One tempo is one
+//! whole number of frames τ per beat, and has τ positions, so that the pointer moves by exactly one
+//! position a frame. Tempo changes at the start of a beat only; there
+//! P(τ → τ') ∝ exp(−λ |τ'/τ − 1|), here with a small share of jumps to any tempo, so that a model
+//! that has locked on to the wrong one is able to let go.
+
+use super::Config;
+use super::observation::Place;
+
+/// λ of the tempo changes.
+const LAMBDA: f64 = 100.0;
+/// Share of beats after which any tempo may follow.
+const JUMP: f64 = 1e-4;
+/// Share of bars after which another metre follows.
+const METRE_CHANGE: f64 = 0.002;
+/// Share of a beat in which it sounds.
+const REGION: f64 = 0.08;
+/// Share of tempo changes too improbable to be followed one by one.
+const NEGLIGIBLE: f64 = 1e-6;
+
+/// One beat of one metre.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    /// 0 is the downbeat.
+    pub beat: u8,
+    /// Beats in the bar.
+    pub metre: u8,
+    pub place: Place,
+    /// The slot before this one in a bar of the same metre, round its end.
+    pub before: usize,
+    /// The slot after it, likewise.
+    pub after: usize,
+}
+
+/// The tempi that a beat of one tempo may come from: consecutive indices and probabilities.
+pub(crate) struct Sources {
+    pub first: usize,
+    pub weights: Vec<f32>,
+}
+
+/// The state space. States are numbered by slot, tempo, position.
+pub(crate) struct Space {
+    pub frame_rate: f64,
+    pub slots: Vec<Slot>,
+    /// Frames per beat of each tempo, ascending: the fastest is first.
+    pub intervals: Vec<usize>,
+    /// Where the positions of each tempo start within a slot.
+    base: Vec<usize>,
+    /// States in a slot.
+    cells: usize,
+    /// Number of positions at the start of a beat, of each tempo, in which the beat sounds.
+    pub region: Vec<usize>,
+    /// Where a tempo may come from.
+    pub sources: Vec<Sources>,
+    /// Distribution of tempi when nothing is known; sums to 1.
+    pub prior: Vec<f32>,
+    /// The same times the share of jumps.
+    pub jumps: Vec<f32>,
+    /// First slots of the metres.
+    pub starts: Vec<usize>,
+    /// Probability that another metre follows, 0 where there is only one.
+    pub metre_change: f32,
+}
+
+impl Space {
+    /// At `frame_rate`; `config` has been checked.
+    pub fn new(frame_rate: f64, config: &Config) -> Self {
+        let shortest = (60.0 * frame_rate / config.max_bpm).round().max(4.0) as usize;
+        let longest = ((60.0 * frame_rate / config.min_bpm).round() as usize).max(shortest + 1);
+        let intervals: Vec<usize> = (shortest..=longest).collect();
+        let mut base = Vec::with_capacity(intervals.len());
+        let mut cells = 0;
+        for &interval in &intervals {
+            base.push(cells);
+            cells += interval;
+        }
+        let region = intervals
+            .iter()
+            .map(|&t| ((t as f64 * REGION).round() as usize).clamp(2, t / 2))
+            .collect();
+
+        let mut slots = Vec::new();
+        let mut starts = Vec::new();
+        for &metre in &config.beats_per_bar {
+            let first = slots.len();
+            let beats = usize::from(metre);
+            starts.push(first);
+            for beat in 0..beats {
+                slots.push(Slot {
+                    beat: beat as u8,
+                    metre,
+                    place: Place::of(beat as u8, metre),
+                    before: first + (beat + beats - 1) % beats,
+                    after: first + (beat + 1) % beats,
+                });
+            }
+        }
+
+        let prior = prior(&intervals, frame_rate, config);
+        Self {
+            frame_rate,
+            metre_change: if starts.len() > 1 {
+                METRE_CHANGE as f32
+            } else {
+                0.0
+            },
+            slots,
+            base,
+            cells,
+            region,
+            sources: sources(&intervals),
+            jumps: prior.iter().map(|p| p * JUMP as f32).collect(),
+            prior,
+            intervals,
+            starts,
+        }
+    }
+
+    /// Number of tempi.
+    pub fn tempi(&self) -> usize {
+        self.intervals.len()
+    }
+
+    /// Number of states.
+    pub fn states(&self) -> usize {
+        self.slots.len() * self.cells
+    }
+
+    /// The states of one slot and tempo.
+    pub fn ring(&self, slot: usize, tempo: usize) -> std::ops::Range<usize> {
+        let start = slot * self.cells + self.base[tempo];
+        start..start + self.intervals[tempo]
+    }
+
+    /// Seconds that the instant of a beat lies before the position `region / 2` of tempo `tempo`,
+    /// which stands for it: an even region has its centre between two positions.
+    pub fn early(&self, tempo: usize) -> f64 {
+        let region = self.region[tempo];
+        ((region / 2) as f64 - (region as f64 - 1.0) / 2.0) / self.frame_rate
+    }
+}
+
+fn prior(intervals: &[usize], frame_rate: f64, config: &Config) -> Vec<f32> {
+    let mut prior: Vec<f64> = intervals
+        .iter()
+        .map(|&t| {
+            let octaves = (60.0 * frame_rate / t as f64 / config.preferred_bpm).log2();
+            // 1/t: as many tempi to an octave everywhere.
+            (-0.5 * (octaves / config.preference_octaves).powi(2)).exp() / t as f64
+        })
+        .collect();
+    let total: f64 = prior.iter().sum();
+    prior
+        .iter_mut()
+        .for_each(|p| *p /= total.max(f64::MIN_POSITIVE));
+    prior.iter().map(|&p| p as f32).collect()
+}
+
+fn sources(intervals: &[usize]) -> Vec<Sources> {
+    let change = |from: usize, to: usize| (-LAMBDA * (to as f64 / from as f64 - 1.0).abs()).exp();
+    // What leaves a tempo sums to 1 − JUMP.
+    let totals: Vec<f64> = intervals
+        .iter()
+        .map(|&from| intervals.iter().map(|&to| change(from, to)).sum())
+        .collect();
+    intervals
+        .iter()
+        .map(|&to| {
+            let column: Vec<f64> = intervals
+                .iter()
+                .zip(&totals)
+                .map(|(&from, total)| change(from, to) / total * (1.0 - JUMP))
+                .collect();
+            let first = column.iter().position(|&w| w > NEGLIGIBLE).unwrap_or(0);
+            let last = column.iter().rposition(|&w| w > NEGLIGIBLE).unwrap_or(0);
+            Sources {
+                first,
+                weights: column[first..=last].iter().map(|&w| w as f32).collect(),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_lost_at_a_beat() {
+        let space = Space::new(100.0, &Config::new(100.0));
+        assert_eq!((space.intervals[0], space.tempi()), (28, 82));
+        for from in 0..space.tempi() {
+            let out: f32 = space
+                .sources
+                .iter()
+                .zip(&space.jumps)
+                .map(|(to, jump)| {
+                    let weight = from
+                        .checked_sub(to.first)
+                        .and_then(|n| to.weights.get(n))
+                        .copied()
+                        .unwrap_or(0.0);
+                    // Jumps: the share of the prior, once.
+                    weight + jump
+                })
+                .sum();
+            assert!((out - 1.0).abs() < 1e-3, "{out}");
+        }
+        assert!((space.prior.iter().sum::<f32>() - 1.0).abs() < 1e-4);
+    }
+}

@@ -1,0 +1,415 @@
+//! Beats of a whole stream.
+
+use super::observation::{Observation, Place, Thinner};
+use super::space::Space;
+use super::{Beat, Config, Error, Hearing, logistic};
+use crate::onset::Frame;
+
+/// Memory for the way back through the states, in bytes, as long as [`FEWEST_FRAMES`] fit.
+const BUDGET: usize = 32 << 20;
+/// The way back is kept for at least and at most this many frames.
+const FEWEST_FRAMES: usize = 2_000;
+const MOST_FRAMES: usize = 30_000;
+/// Seconds of silence that end the music.
+const SILENCE: f64 = 1.2;
+/// Seconds after its instant by which a beat has sounded.
+const SOUNDS: f64 = 0.05;
+/// A beat whose neighbours' onset functions are below this on average is none.
+const LEAST_ON_BEATS: f64 = 0.05;
+/// Neighbours on either side over which that average and the confidence are taken, and the tempo.
+const NEIGHBOURS: usize = 6;
+/// Intervals within this share of the middle one make the tempo.
+const STEADY: f64 = 0.1;
+/// Constant and weights of (mean strength of the neighbours, share of them that sound, how much
+/// better beats fit than half-beats) in the log-odds of the confidence; fitted on the half tuned
+/// on.
+const CONFIDENCE: [f64; 4] = [0.0, 0.0, 0.0, 0.0];
+
+/// One frame that may still be part of a beat.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    time: f64,
+    flux: f32,
+    silent: bool,
+    /// How much better it fits a beat than a half-beat, averaged over places.
+    beat: f32,
+}
+
+/// A beat on the path.
+#[derive(Clone, Copy, Debug)]
+struct Decided {
+    /// Number of the frame at which it starts.
+    start: u64,
+    time: f64,
+    strength: f64,
+    slot: usize,
+    /// How well its frames fit a beat, and those half-way to the next one.
+    fit: f64,
+    silent: bool,
+}
+
+/// The offline tracker: the most probable path through all frames.
+///
+/// What it keeps is bounded but for the beats found (at most 1.5 MB an hour): the way back through
+/// the states covers the last frames that fit 32 MiB (five minutes with the default settings), and
+/// what is older is decided by the best path at that moment. Time per frame is constant.
+pub struct Offline {
+    thinner: Thinner,
+    hearing: Hearing,
+    space: Space,
+    log_sources: Vec<Vec<f32>>,
+    log_jumps: Vec<f32>,
+    log_stay: f32,
+    log_change: f32,
+    /// log P of the best path to each state, up to a constant.
+    score: Vec<f32>,
+    head: Vec<usize>,
+    leaving: Vec<f32>,
+    source: Vec<f32>,
+    /// By frame modulo `window`: the tempo that each slot and tempo came from, …
+    back: Vec<u16>,
+    /// … the slot that each metre's first slot came from, …
+    back_slot: Vec<u8>,
+    /// … and the frame itself.
+    heard: Vec<Heard>,
+    window: usize,
+    frames: u64,
+    silence: f64,
+    decided: Vec<Decided>,
+}
+
+impl Offline {
+    /// At the start of a stream.
+    ///
+    /// # Errors
+    /// Says which setting is out of its range.
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        config.check()?;
+        let thinner = Thinner::new(config.frame_rate);
+        let space = Space::new(thinner.frame_rate(), config);
+        let (n, slots) = (space.tempi(), space.slots.len());
+        let window = (BUDGET / (n * slots * size_of::<u16>())).clamp(FEWEST_FRAMES, MOST_FRAMES);
+        let others = space.starts.len().saturating_sub(1).max(1) as f32;
+        let mut offline = Self {
+            thinner,
+            hearing: Hearing::NEW,
+            log_sources: space
+                .sources
+                .iter()
+                .map(|s| s.weights.iter().map(|w| w.ln()).collect())
+                .collect(),
+            log_jumps: space
+                .jumps
+                .iter()
+                .map(|p| p.max(f32::MIN_POSITIVE).ln())
+                .collect(),
+            log_stay: (1.0 - space.metre_change).ln(),
+            log_change: (space.metre_change / others).ln(),
+            score: vec![0.0; space.states()],
+            head: vec![0; n],
+            leaving: vec![0.0; slots * n],
+            source: vec![0.0; n],
+            back: vec![0; window * slots * n],
+            back_slot: vec![0; window * space.starts.len()],
+            heard: vec![Heard::default(); window],
+            window,
+            frames: 0,
+            silence: 0.0,
+            decided: Vec::new(),
+            space,
+        };
+        offline.reset();
+        Ok(offline)
+    }
+
+    /// Forgets the stream.
+    pub fn reset(&mut self) {
+        self.thinner.reset();
+        self.hearing = Hearing::NEW;
+        self.head.fill(0);
+        self.frames = 0;
+        self.silence = 0.0;
+        self.decided.clear();
+        for slot in 0..self.space.slots.len() {
+            for tempo in 0..self.space.tempi() {
+                let ring = self.space.ring(slot, tempo);
+                let share = self.space.prior[tempo] / ring.len() as f32;
+                self.score[ring].fill(share.max(f32::MIN_POSITIVE).ln());
+            }
+        }
+    }
+
+    /// Takes the next frame.
+    pub fn push(&mut self, frame: &Frame) {
+        let Some(frame) = self.thinner.next(frame) else {
+            return;
+        };
+        if self.frames - self.oldest() == self.window as u64 {
+            // A quarter of the window is what the future may still change.
+            self.decide(self.frames - self.window as u64 / 4);
+            self.rescale();
+        }
+        let frame_rate = self.thinner.frame_rate();
+        let silent = self.hearing.is_silent(frame.level, frame_rate);
+        self.silence = if silent {
+            self.silence + 1.0 / frame_rate
+        } else {
+            0.0
+        };
+        let observed = Observation::new(&frame);
+        let place = (self.frames % self.window as u64) as usize;
+        self.heard[place] = Heard {
+            time: frame.time,
+            flux: frame.flux,
+            silent,
+            beat: observed.log(Place::Back).max(observed.log(Place::Down)),
+        };
+        // Long silence says nothing about the pointer.
+        let observed = (self.silence < SILENCE).then_some(&observed);
+        self.step(place, observed);
+        self.frames += 1;
+    }
+
+    /// All beats, ascending; the next frame starts a new stream.
+    pub fn decode(&mut self) -> Vec<Beat> {
+        if self.frames > 0 {
+            self.decide(u64::MAX);
+        }
+        let beats = self.beats();
+        self.reset();
+        beats
+    }
+
+    /// Number of the oldest frame whose way back is needed.
+    fn oldest(&self) -> u64 {
+        let decided = self.decided.last().map_or(0, |beat| beat.start);
+        decided.max(self.frames.saturating_sub(self.window as u64))
+    }
+
+    fn step(&mut self, place: usize, observed: Option<&Observation>) {
+        let space = &self.space;
+        let n = space.tempi();
+        for (head, &interval) in self.head.iter_mut().zip(&space.intervals) {
+            *head = if *head == 0 { interval } else { *head } - 1;
+        }
+        for slot in 0..space.slots.len() {
+            for tempo in 0..n {
+                self.leaving[slot * n + tempo] =
+                    self.score[space.ring(slot, tempo).start + self.head[tempo]];
+            }
+        }
+        let best = |scores: &[f32]| {
+            scores
+                .iter()
+                .enumerate()
+                .fold((0, f32::NEG_INFINITY), |best, (n, &x)| {
+                    if x > best.1 { (n, x) } else { best }
+                })
+        };
+        let half = observed.map_or(0.0, |o| o.log(Place::Half));
+        let mut metre = 0;
+        for (s, slot) in space.slots.iter().enumerate() {
+            let mut from = slot.before;
+            let mut penalty = 0.0;
+            if slot.beat == 0 {
+                if space.metre_change > 0.0 {
+                    penalty = self.log_stay;
+                    let mut top = best(&self.leaving[from * n..][..n]).1 + penalty;
+                    for &start in space.starts.iter().filter(|&&start| start != s) {
+                        let last = space.slots[start].before;
+                        let other = best(&self.leaving[last * n..][..n]).1 + self.log_change;
+                        if other > top {
+                            (top, from, penalty) = (other, last, self.log_change);
+                        }
+                    }
+                }
+                self.back_slot[place * space.starts.len() + metre] = from as u8;
+                metre += 1;
+            }
+            for (x, y) in self.source.iter_mut().zip(&self.leaving[from * n..][..n]) {
+                *x = y + penalty;
+            }
+            let (jump_from, jump) = best(&self.source);
+            let on = observed.map_or(0.0, |o| o.log(slot.place));
+            for tempo in 0..n {
+                let first = space.sources[tempo].first;
+                let (mut came, mut entering) = (jump_from, jump + self.log_jumps[tempo]);
+                let weights = &self.log_sources[tempo];
+                for (k, (w, x)) in weights.iter().zip(&self.source[first..]).enumerate() {
+                    if w + x > entering {
+                        (came, entering) = (first + k, w + x);
+                    }
+                }
+                self.back[(place * space.slots.len() + s) * n + tempo] = came as u16;
+                let ring = &mut self.score[space.ring(s, tempo)];
+                let (head, region) = (self.head[tempo], space.region[tempo]);
+                ring[head] = entering;
+                add(ring, head, region, on);
+                add(ring, head + ring.len() / 2, region, half);
+            }
+        }
+    }
+
+    /// Keeps the scores near 0, where an f32 is precise.
+    fn rescale(&mut self) {
+        let top = self.score.iter().copied().fold(f32::MIN, f32::max);
+        self.score.iter_mut().for_each(|x| *x -= top);
+    }
+
+    /// Follows the best path back and keeps its beats that start before frame `until`.
+    fn decide(&mut self, until: u64) {
+        let space = &self.space;
+        let n = space.tempi();
+        let (mut slot, mut tempo, mut position, mut top) = (0, 0, 0, f32::NEG_INFINITY);
+        for s in 0..space.slots.len() {
+            for t in 0..n {
+                let ring = &self.score[space.ring(s, t)];
+                for (place, &x) in ring.iter().enumerate() {
+                    if x > top {
+                        let from_head = place + ring.len() - self.head[t];
+                        (slot, tempo, position, top) = (s, t, from_head % ring.len(), x);
+                    }
+                }
+            }
+        }
+        let floor = self.oldest();
+        let known = self.decided.len();
+        let min_start = self.decided.last().map(|beat| beat.start);
+        let Some(mut start) = (self.frames - 1).checked_sub(position as u64) else {
+            return;
+        };
+        let keep_from = self.frames.saturating_sub(self.window as u64);
+        loop {
+            let interval = space.intervals[tempo] as u64;
+            // Another path may have been the best when the beats before were decided.
+            if start < floor.max(keep_from) || min_start.is_some_and(|m| start < m + interval / 2) {
+                break;
+            }
+            if start < until {
+                let beat = self.beat(start, slot, tempo);
+                self.decided.push(beat);
+            }
+            let place = (start % self.window as u64) as usize;
+            tempo = usize::from(self.back[(place * space.slots.len() + slot) * n + tempo]);
+            slot = match space.starts.iter().position(|&s| s == slot) {
+                Some(metre) => usize::from(self.back_slot[place * space.starts.len() + metre]),
+                None => space.slots[slot].before,
+            };
+            let Some(before) = start.checked_sub(space.intervals[tempo] as u64) else {
+                break;
+            };
+            start = before;
+        }
+        self.decided[known..].reverse();
+    }
+
+    fn at(&self, frame: u64) -> Option<&Heard> {
+        (frame < self.frames && frame + self.window as u64 >= self.frames)
+            .then(|| &self.heard[(frame % self.window as u64) as usize])
+    }
+
+    /// The beat that starts at frame `start`; its instant is where in its region the onset function
+    /// is, or its centre.
+    fn beat(&self, start: u64, slot: usize, tempo: usize) -> Decided {
+        let frame_rate = self.thinner.frame_rate();
+        let region = self.space.region[tempo] as u64;
+        let half = start + self.space.intervals[tempo] as u64 / 2;
+        let first = self.at(start).map_or(0.0, |heard| heard.time);
+        let centre = (region as f64 - 1.0) / 2.0 / frame_rate;
+        let (mut weights, mut offsets, mut strength) = (1e-3, 1e-3 * centre, 0.0f32);
+        let (mut fit, mut fit_half) = (f32::MIN, f32::MIN);
+        for n in 0..region {
+            if let Some(heard) = self.at(start + n) {
+                let weight = f64::from(heard.flux).powi(2);
+                weights += weight;
+                offsets += weight * (heard.time - first);
+                strength = strength.max(heard.flux);
+                fit = fit.max(heard.beat);
+            }
+            if let Some(heard) = self.at(half + n) {
+                fit_half = fit_half.max(heard.beat);
+            }
+        }
+        let sounds = start + region / 2 + (SOUNDS * frame_rate) as u64;
+        let long = (SILENCE * frame_rate) as u64;
+        let silent = |n: u64| self.at(n).is_none_or(|heard| heard.silent);
+        let after = (sounds..sounds + long).take_while(|&n| silent(n)).count();
+        let before = (sounds.saturating_sub(long)..sounds)
+            .rev()
+            .take_while(|&n| silent(n))
+            .count();
+        Decided {
+            start,
+            time: first + offsets / weights,
+            strength: f64::from(strength),
+            slot,
+            fit: f64::from(fit) - f64::from(fit_half.max(-10.0)),
+            silent: silent(sounds) && strength < 0.1 && (after + before) as u64 >= long,
+        }
+    }
+
+    fn beats(&self) -> Vec<Beat> {
+        let decided = &self.decided;
+        let around =
+            |n: usize, reach: usize| n.saturating_sub(reach)..(n + reach + 1).min(decided.len());
+        let mut intervals = Vec::with_capacity(2 * NEIGHBOURS);
+        let mut beats: Vec<Beat> = Vec::with_capacity(decided.len());
+        for (n, beat) in decided.iter().enumerate() {
+            let near = &decided[around(n, NEIGHBOURS)];
+            let mean =
+                |of: &dyn Fn(&Decided) -> f64| near.iter().map(of).sum::<f64>() / near.len() as f64;
+            let strength = mean(&|b| b.strength);
+            if beat.silent || strength < LEAST_ON_BEATS {
+                continue;
+            }
+            let features = [
+                1.0,
+                strength,
+                mean(&|b| f64::from(u8::from(b.strength > 0.1))),
+                mean(&|b| b.fit),
+            ];
+            intervals.clear();
+            intervals.extend(near.windows(2).map(|pair| pair[1].time - pair[0].time));
+            let slot = self.space.slots[beat.slot];
+            beats.push(Beat {
+                time: beat.time,
+                strength: beat.strength,
+                confidence: logistic(CONFIDENCE.iter().zip(features).map(|(w, x)| w * x).sum()),
+                bpm: steady(&mut intervals).map_or(0.0, |interval| 60.0 / interval),
+                beat_in_bar: if slot.metre > 1 { slot.beat + 1 } else { 0 },
+                predicted: false,
+            });
+        }
+        // One beat alone has no tempo and is no beat.
+        beats.retain(|beat| beat.bpm > 0.0);
+        beats
+    }
+}
+
+/// Mean of the `intervals` near their median; `None` without any.
+fn steady(intervals: &mut [f64]) -> Option<f64> {
+    intervals.sort_by(f64::total_cmp);
+    let middle = *intervals.get(intervals.len() / 2)?;
+    let (mut sum, mut count) = (0.0, 0.0);
+    for &x in intervals.iter() {
+        if (x / middle - 1.0).abs() < STEADY {
+            sum += x;
+            count += 1.0;
+        }
+    }
+    (count > 0.0 && sum > 0.0).then(|| sum / count)
+}
+
+/// Adds `value` to `count` values of a ring from `start` on.
+fn add(ring: &mut [f32], start: usize, count: usize, value: f32) {
+    let start = if start >= ring.len() {
+        start - ring.len()
+    } else {
+        start
+    };
+    let first = count.min(ring.len() - start);
+    ring[start..start + first]
+        .iter_mut()
+        .for_each(|x| *x += value);
+    ring[..count - first].iter_mut().for_each(|x| *x += value);
+}
