@@ -13,6 +13,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use dance_rhythm::metrics::matches;
 use dance_rhythm::onset::{Config, Detector, Event, Method};
 use dance_tests::synth::{Clip, clips};
 
@@ -124,26 +125,6 @@ fn export(clip: &Clip, folder: &Path) -> Result<(), Box<dyn std::error::Error>> 
     let times = found.iter().map(|f| f.time).collect();
     std::fs::write(path.with_extension("found"), lines(times))?;
     Ok(())
-}
-
-/// Largest one-to-one matching within `window`: greedy from the left is optimal on a line. Pairs
-/// of indices.
-fn matches(reference: &[f64], estimated: &[f64], window: f64) -> Vec<(usize, usize)> {
-    let (mut r, mut e) = (0, 0);
-    let mut pairs = Vec::new();
-    while r < reference.len() && e < estimated.len() {
-        let distance = estimated[e] - reference[r];
-        if distance.abs() <= window {
-            pairs.push((r, e));
-            r += 1;
-            e += 1;
-        } else if distance < 0.0 {
-            e += 1;
-        } else {
-            r += 1;
-        }
-    }
-    pairs
 }
 
 /// Values whose quantiles are wanted.
