@@ -95,6 +95,7 @@ impl Forward {
                 for (w, x) in sources.weights.iter().zip(&self.source[sources.first..]) {
                     entering += w * x;
                 }
+                entering *= slot.weight;
                 let ring = &mut self.p[space.ring(s, tempo)];
                 let (head, region) = (self.head[tempo], space.region[tempo]);
                 let mut change = entering - ring[head];

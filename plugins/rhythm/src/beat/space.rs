@@ -16,6 +16,9 @@ const LAMBDA: f64 = 100.0;
 const JUMP: f64 = 1e-4;
 /// Share of bars after which another metre follows.
 const METRE_CHANGE: f64 = 0.002;
+/// The metre preferred where others fit as well, and what a beat of another costs (log).
+const COMMON: u8 = 4;
+const RARE: f32 = 0.05;
 /// Share of a beat in which it sounds.
 const REGION: f64 = 0.08;
 /// Share of tempo changes too improbable to be followed one by one.
@@ -29,6 +32,9 @@ pub(crate) struct Slot {
     /// Beats in the bar.
     pub metre: u8,
     pub place: Place,
+    /// What a beat of this metre counts, a factor and its logarithm.
+    pub weight: f32,
+    pub log_weight: f32,
     /// The slot before this one in a bar of the same metre, round its end.
     pub before: usize,
     /// The slot after it, likewise.
@@ -88,11 +94,14 @@ impl Space {
             let first = slots.len();
             let beats = usize::from(metre);
             starts.push(first);
+            let log_weight = if metre == COMMON { 0.0 } else { -RARE };
             for beat in 0..beats {
                 slots.push(Slot {
                     beat: beat as u8,
                     metre,
                     place: Place::of(beat as u8, metre),
+                    weight: log_weight.exp(),
+                    log_weight,
                     before: first + (beat + beats - 1) % beats,
                     after: first + (beat + 1) % beats,
                 });

@@ -15,7 +15,7 @@ const SAME_TEMPO: f64 = 0.04;
 /// Another tempo is taken when it is this many times as probable.
 const TEMPO_HYSTERESIS: f32 = 2.0;
 /// The next place in the bar is taken unless another one is this many times as probable.
-const BAR_HYSTERESIS: f32 = 3.0;
+const BAR_HYSTERESIS: f32 = 1.5;
 /// Share of the mass that the place in the bar must have to be told for the first time.
 const BAR_KNOWN: f32 = 0.5;
 /// The next beat is looked for between these shares of an interval after the last one.
@@ -26,7 +26,7 @@ const LEAST_BUSY: f32 = 0.05;
 /// How fast that mean follows: share of the newest beat.
 const FOLLOW: f32 = 0.2;
 /// Seconds of silence after which what cannot be heard is not predicted.
-const HUSH: f64 = 0.08;
+const HUSH: f64 = 0.05;
 /// Seconds of silence, and without any onset in what sounds, after which the beat is lost.
 const LOST_IN_SILENCE: f64 = 2.5;
 const LOST_WITHOUT_ONSET: f64 = 5.0;
@@ -46,7 +46,7 @@ const CONFIDENCE: [f64; 4] = [0.0, 1.0, 0.0, 0.0];
 ///
 /// A beat is normally reported [`Config::lead`] seconds before its instant, as a prediction, on the
 /// clock of the frames; a frame itself reaches the tracker some milliseconds after the time it
-/// speaks of ([`crate::onset::Detector::delay`]). After more than 80 ms of silence nothing is
+/// speaks of ([`crate::onset::Detector::delay`]). After more than 50 ms of silence nothing is
 /// predicted: there a beat is reported when it sounds, up to [`Tracker::delay`] late, or not at all.
 /// Two beats are at least 0.6 of the present interval apart. Between two frames the work and the
 /// memory are constant, and [`Tracker::push`] does not allocate.

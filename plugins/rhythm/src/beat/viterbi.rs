@@ -227,7 +227,7 @@ impl Offline {
                 metre += 1;
             }
             for (x, y) in self.source.iter_mut().zip(&self.leaving[from * n..][..n]) {
-                *x = y + penalty;
+                *x = y + penalty + slot.log_weight;
             }
             let (jump_from, jump) = best(&self.source);
             let on = observed.map_or(0.0, |o| o.log(slot.place));
