@@ -142,11 +142,13 @@ keep_output() {
 }
 
 # The picture where media has none: the spectrum, whose louder parts rise and fade into deep blue.
-# A small picture scaled up glows, and costs little.
+# A small picture scaled up glows, and costs little. The scope draws one picture for each buffer that
+# is shorter than a frame, hence buffers of a frame each.
 spectrum=(
-    audioconvert ! volume volume=0.3 ! spectrascope shader=fade-and-move-up shade-amount=0x180a05
-    ! video/x-raw,width=160,height=90,framerate=30/1
-    ! videoconvert ! videobalance contrast=0.75 brightness=-0.12
+    audioconvert ! audioresample ! audio/x-raw,rate=48000 ! audiobuffersplit output-buffer-duration=1/30
+    ! volume volume=0.3 ! spectrascope shader=fade-and-move-up shade-amount=0x180a05
+    ! video/x-raw,width=128,height=72,framerate=30/1
+    ! videoconvert ! video/x-raw,format=I420 ! videobalance contrast=0.75 brightness=-0.12
     ! videoscale method=bilinear ! video/x-raw,width=1280,height=720
 )
 

@@ -39,7 +39,7 @@ gst-launch-1.0 -q \
     ${marks:+heard. ! queue ! marksink location=marks format=jsonl} \
     "${picture[@]}" ! combiner.media \
     markcombiner name=combiner ! rhythmoverlay ! videoconvert ! video/x-raw,format=I420 \
-    ! x264enc speed-preset=veryfast pass=quant quantizer=21 key-int-max=60 ! queue ! mux. \
+    ! x264enc speed-preset=superfast pass=qual quantizer=23 key-int-max=60 ! queue ! mux. \
     mp4mux name=mux ! filesink location=overlay.mp4 >&2 ||
     die "the pipeline failed on $media"
 keep_output overlay.mp4 "$mp4"

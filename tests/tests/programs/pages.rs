@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{click_movie, command, launch, root, run, ticks};
+use crate::support::{click_movie, click_song, command, root, run};
 
 /// The `gst-launch-1.0` commands in the fenced blocks of a page, continued lines joined.
 fn pipelines(page: &Path) -> Vec<String> {
@@ -24,10 +24,7 @@ fn pipelines(page: &Path) -> Vec<String> {
 /// Runs the pipelines of a page where its files are, without devices and to an end in any case.
 fn check(page: &Path) {
     let dir = tempfile::tempdir().unwrap();
-    launch(
-        &format!("{} ! vorbisenc ! oggmux ! filesink name=file", ticks(4)),
-        &dir.path().join("song.ogg"),
-    );
+    click_song(&dir.path().join("song.ogg"), 4);
     click_movie(&dir.path().join("movie.mkv"), 4);
     let found = pipelines(page);
     assert!(!found.is_empty(), "no pipeline in {page:?}");

@@ -105,42 +105,89 @@ fn texts(output: &Output) -> (String, String) {
     )
 }
 
-/// Instants of the clicks of [`click_track`], in seconds: 120 a minute, the first at 0.
+/// Samples a second of what is heard.
+const RATE: u32 = 44_100;
+
+/// Instants of the clicks of [`click_track`], in seconds: 120 a minute, none at the very edges.
 pub fn clicks(seconds: u32) -> Vec<f64> {
-    (0..seconds * 2).map(|n| f64::from(n) / 2.0).collect()
+    (0..seconds * 2)
+        .map(|n| f64::from(n) / 2.0 + 0.25)
+        .collect()
 }
 
-/// A metronome of 120 beats a minute, every fourth click louder.
-pub fn ticks(seconds: u32) -> String {
-    format!(
-        "audiotestsrc wave=ticks tick-interval=500000000 freq=880 sine-periods-per-tick=20 \
-         volume=0.3 marker-tick-period=4 marker-tick-volume=0.9 \
-         samplesperbuffer=441 num-buffers={} ! audio/x-raw,rate=44100,channels=2",
-        seconds * 100
-    )
+/// Writes the metronome as a WAV file: sudden bursts that die away, every fourth twice as loud.
+pub fn click_wav(path: &Path, seconds: u32) {
+    let mut samples = vec![0i16; (seconds * RATE) as usize];
+    for (n, instant) in clicks(seconds).into_iter().enumerate() {
+        let level = if n % 4 == 0 { 8000.0 } else { 4000.0 };
+        let start = (instant * f64::from(RATE)).round() as usize;
+        for (n, sample) in samples[start..]
+            .iter_mut()
+            .take(RATE as usize / 16)
+            .enumerate()
+        {
+            let t = n as f64 / f64::from(RATE);
+            let tone = [180.0, 720.0, 1930.0, 3100.0]
+                .iter()
+                .map(|f| (std::f64::consts::TAU * f * t).cos())
+                .sum::<f64>();
+            *sample = (level * tone * (-t / 0.012).exp()) as i16;
+        }
+    }
+    let bytes = samples.iter().flat_map(|s| s.to_le_bytes());
+    let size = 2 * samples.len() as u32;
+    let mut wav = Vec::new();
+    wav.extend_from_slice(b"RIFF");
+    wav.extend((size + 36).to_le_bytes());
+    wav.extend_from_slice(b"WAVEfmt ");
+    wav.extend(16u32.to_le_bytes());
+    // PCM, one channel.
+    wav.extend([1u16, 1].iter().flat_map(|v| v.to_le_bytes()));
+    wav.extend([RATE, 2 * RATE].iter().flat_map(|v| v.to_le_bytes()));
+    wav.extend([2u16, 16].iter().flat_map(|v| v.to_le_bytes()));
+    wav.extend_from_slice(b"data");
+    wav.extend(size.to_le_bytes());
+    wav.extend(bytes);
+    std::fs::write(path, wav).unwrap();
 }
 
-/// Writes the metronome as a FLAC file.
-pub fn click_track(path: &Path, seconds: u32) {
+/// Writes the metronome through the rest of a pipeline, whose element `file` writes.
+fn encode(rest: &str, path: &Path, seconds: u32) {
+    let dir = tempfile::tempdir().unwrap();
+    let wav = dir.path().join("clicks.wav");
+    click_wav(&wav, seconds);
     launch(
-        &format!("{} ! flacenc ! filesink name=file", ticks(seconds)),
+        &format!(
+            "filesrc location={} ! wavparse ! audioconvert ! {rest}",
+            wav.display()
+        ),
         path,
     );
 }
 
+/// Writes the metronome as a FLAC file.
+pub fn click_track(path: &Path, seconds: u32) {
+    encode("flacenc ! filesink name=file", path, seconds);
+}
+
+/// Writes the metronome as an Ogg Vorbis file.
+pub fn click_song(path: &Path, seconds: u32) {
+    encode("vorbisenc ! oggmux ! filesink name=file", path, seconds);
+}
+
 /// Writes the metronome with a plain grey picture of 25 frames a second.
 pub fn click_movie(path: &Path, seconds: u32) {
-    launch(
+    encode(
         &format!(
-            "videotestsrc pattern=solid-color foreground-color=0xff404040 num-buffers={} \
+            "flacenc ! queue max-size-time=0 max-size-buffers=0 ! mux. \
+             videotestsrc pattern=solid-color foreground-color=0xff404040 num-buffers={} \
              ! video/x-raw,width=640,height=360,framerate=25/1 \
              ! x264enc speed-preset=ultrafast ! h264parse ! queue max-size-time=0 ! mux. \
-             {} ! flacenc ! queue max-size-time=0 max-size-buffers=0 ! mux. \
              matroskamux name=mux ! filesink name=file",
-            seconds * 25,
-            ticks(seconds)
+            seconds * 25
         ),
         path,
+        seconds,
     );
 }
 
