@@ -134,7 +134,11 @@ impl Analyzer {
             Beating::Off => (),
             Beating::Online(tracker) => tracker.finish(&mut |event| out(event.into())),
             Beating::Offline(offline) => {
-                for beat in offline.decode() {
+                let beats = offline.decode();
+                if let Some(tempo) = middle_tempo(&beats) {
+                    out(Event::Tempo(tempo));
+                }
+                for beat in beats {
                     out(Event::Beat(beat));
                 }
             }
@@ -151,6 +155,27 @@ impl Analyzer {
             Beating::Offline(offline) => offline.reset(),
         }
     }
+}
+
+/// The median tempo of beats with its beat's confidence, and the bar that most of them are in.
+fn middle_tempo(beats: &[beat::Beat]) -> Option<beat::Tempo> {
+    let mut by_tempo: Vec<&beat::Beat> = beats.iter().collect();
+    by_tempo.sort_by(|a, b| a.bpm.total_cmp(&b.bpm));
+    let middle = by_tempo.get(by_tempo.len() / 2)?;
+    // A bar is as long as its last beat says, just before the next one begins.
+    let mut bars = [0usize; beat::MOST_BEATS_PER_BAR as usize + 1];
+    for pair in beats.windows(2).filter(|pair| pair[1].beat_in_bar == 1) {
+        bars[usize::from(pair[0].beat_in_bar).min(bars.len() - 1)] += 1;
+    }
+    let beats_per_bar = (1..bars.len())
+        .max_by_key(|beats| (bars[*beats], std::cmp::Reverse(*beats)))
+        .filter(|beats| bars[*beats] > 0)
+        .unwrap_or(0);
+    Some(beat::Tempo {
+        bpm: middle.bpm,
+        confidence: middle.confidence,
+        beats_per_bar: beats_per_bar as u8,
+    })
 }
 
 impl From<beat::Event> for Event {
