@@ -190,9 +190,8 @@ pub struct SourceMarks {
 ///
 /// It is registered without tags: `audioconvert` and `audioresample` drop metas with two or more.
 pub fn register() {
-    if !gst::meta::CustomMeta::is_registered(META_NAME) {
-        gst::meta::CustomMeta::register(META_NAME, &[]);
-    }
+    static REGISTER: std::sync::Once = std::sync::Once::new();
+    REGISTER.call_once(|| gst::meta::CustomMeta::register(META_NAME, &[]));
 }
 
 /// Attaches marks of one source to a buffer, as a meta of its own.
