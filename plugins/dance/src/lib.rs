@@ -4,10 +4,19 @@
 
 use gst::glib;
 
+mod lock;
+mod markcombiner;
 pub mod marks;
+mod marksink;
+mod onsetdetect;
+mod rhythmoverlay;
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     marks::register();
+    markcombiner::register(plugin)?;
+    marksink::register(plugin)?;
+    onsetdetect::register(plugin)?;
+    rhythmoverlay::register(plugin)?;
     Ok(())
 }
 

@@ -3,7 +3,12 @@
 //! Plain arrays in, plain values out: this crate knows neither GStreamer nor ONNX Runtime.
 #![forbid(unsafe_code)]
 
+pub mod analyzer;
 pub mod beat;
+pub mod feature;
+pub mod mel;
 pub mod metrics;
 pub mod onset;
+pub mod resample;
 pub mod spectrum;
+pub mod tempogram;

@@ -95,6 +95,65 @@ impl Spectrum {
     }
 }
 
+/// The sum of products, in eight partial sums: one alone would wait for each addition in turn.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f32 = a
+        .remainder()
+        .iter()
+        .zip(b.remainder())
+        .map(|(x, y)| x * y)
+        .sum();
+    let mut sums = [0.0f32; 8];
+    for (x, y) in a.zip(b) {
+        for k in 0..8 {
+            sums[k] += x[k] * y[k];
+        }
+    }
+    rest + sums.iter().sum::<f32>()
+}
+
+/// Triangular (or any) bands over the bins of a spectrum, stored as the runs of weights that are
+/// not zero.
+#[derive(Clone, Debug, Default)]
+pub struct Filterbank {
+    bands: Vec<(usize, std::ops::Range<usize>)>,
+    weights: Vec<f32>,
+}
+
+impl Filterbank {
+    /// Adds a band that weighs the bins from `first` on.
+    pub fn push(&mut self, first: usize, weights: impl IntoIterator<Item = f32>) {
+        let from = self.weights.len();
+        self.weights.extend(weights);
+        self.bands.push((first, from..self.weights.len()));
+    }
+
+    /// Number of bands.
+    pub fn len(&self) -> usize {
+        self.bands.len()
+    }
+
+    /// Whether there is no band.
+    pub fn is_empty(&self) -> bool {
+        self.bands.is_empty()
+    }
+
+    /// The weighted sums of `bins` into `out` ([`Self::len`] values).
+    pub fn apply(&self, bins: &[f32], out: &mut [f32]) {
+        for (value, (first, range)) in out.iter_mut().zip(&self.bands) {
+            let weights = &self.weights[range.clone()];
+            let bins = &bins[*first..*first + weights.len()];
+            // The lower half of the bands is one or two bins wide.
+            *value = if weights.len() < 8 {
+                bins.iter().zip(weights).map(|(x, w)| x * w).sum()
+            } else {
+                dot(bins, weights)
+            };
+        }
+    }
+}
+
 /// The last samples of a stream, cut into overlapping frames at a hop that need not be whole.
 ///
 /// Frame `n` ends just before sample `round((n + 1) · hop) + ahead`; samples before the stream's

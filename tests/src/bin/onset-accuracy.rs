@@ -1,101 +1,133 @@
-//! Scores the onset detector on the synthetic set with exact truth and prints the table.
+//! Scores the onset detector on the synthetic set, whose truth is exact, and prints the tables.
 //!
-//! `cargo run --release -p dance-tests --bin onset-accuracy -- [--seed N] [--clips]`
-#![allow(clippy::print_stdout)]
+//! ```text
+//! cargo run --release -p dance-tests --bin onset-accuracy -- [--seed N] [--clips] [--export DIR]
+//! ```
+//!
+//! The set was developed on with seed 1; figures are reported with seed 2, which is the default.
+//! `--clips` prints a line for each clip, `--export` writes every clip as `NAME.wav` with
+//! `NAME.onsets` beside it (seconds, one a line) instead, and what the default method found as
+//! `NAME.found`.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use dance_rhythm::onset::{Config, Detector, Event, Method};
 use dance_tests::synth::{Clip, clips};
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let seed = args
-        .iter()
-        .position(|a| a == "--seed")
-        .and_then(|k| args.get(k + 1))
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(1);
-    let mut sums = [0.0; 2];
-    let mut count = 0.0;
-    let mut errors = Vec::new();
-    let mut delays = Vec::new();
-    for clip in clips(seed) {
-        let found = detect(&clip);
-        let times: Vec<f64> = found.iter().map(|f| f.time).collect();
-        let wide = matches(&clip.onsets, &times, 0.050);
-        let narrow = matches(&clip.onsets, &times, 0.025);
-        let f = |m: usize| {
-            if clip.onsets.is_empty() && times.is_empty() {
-                1.0
-            } else {
-                2.0 * m as f64 / (clip.onsets.len() + times.len()) as f64
-            }
-        };
-        println!(
-            "{:26} n {:4} found {:4} tp {:4}  F50 {:.3} F25 {:.3}",
-            clip.name,
-            clip.onsets.len(),
-            times.len(),
-            wide.len(),
-            f(wide.len()),
-            f(narrow.len())
-        );
-        sums[0] += f(wide.len());
-        sums[1] += f(narrow.len());
-        count += 1.0;
-        for &(r, e) in &wide {
-            if clip.drums_only {
-                errors.push(times[e] - clip.onsets[r]);
-            }
-            delays.push(found[e].reported - clip.onsets[r]);
-        }
-    }
-    errors.sort_by(f64::total_cmp);
-    delays.sort_by(f64::total_cmp);
-    let at = |v: &[f64], q: f64| 1e3 * v[((v.len() - 1) as f64 * q) as usize];
-    println!(
-        "mean F50 {:.3} F25 {:.3}; drums bias {:.1} ms (5 % {:.1}, 95 % {:.1}); delay median {:.1} 95 % {:.1} max {:.1}",
-        sums[0] / count,
-        sums[1] / count,
-        at(&errors, 0.5),
-        at(&errors, 0.05),
-        at(&errors, 0.95),
-        at(&delays, 0.5),
-        at(&delays, 0.95),
-        at(&delays, 1.0)
-    );
+const USAGE: &str = "usage: onset-accuracy [--seed N] [--clips] [--export DIR]";
+
+struct Options {
+    seed: u64,
+    clips: bool,
+    export: Option<PathBuf>,
 }
 
+fn options() -> Result<Options, String> {
+    let mut options = Options {
+        seed: 2,
+        clips: false,
+        export: None,
+    };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or(format!("{arg} needs a value\n{USAGE}"));
+        match arg.as_str() {
+            "--seed" => {
+                let text = value()?;
+                options.seed = text
+                    .parse()
+                    .map_err(|_| format!("{text} is not a seed\n{USAGE}"))?;
+            }
+            "--clips" => options.clips = true,
+            "--export" => options.export = Some(value()?.into()),
+            _ => return Err(format!("unknown argument {arg}\n{USAGE}")),
+        }
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    let done = options().and_then(|options| match &options.export {
+        Some(folder) => clips(options.seed)
+            .try_for_each(|clip| export(&clip, folder))
+            .map_err(|error| format!("{}: {error}", folder.display())),
+        None => {
+            report(&options);
+            Ok(())
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An onset that was reported, and when: seconds of audio heard by then.
 struct Found {
     time: f64,
+    confidence: f64,
     reported: f64,
 }
 
-fn detect(clip: &Clip) -> Vec<Found> {
-    let mut detector = Detector::new(&Config {
+fn detect(clip: &Clip, method: Method) -> Vec<Found> {
+    let config = Config {
         rate: clip.rate,
-        method: Method::SuperFlux,
+        method,
         threshold: 1.0,
         debias: true,
-    })
-    .expect("a supported rate");
+    };
+    let Ok(mut detector) = Detector::new(&config) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     let mut heard = 0;
-    let step = clip.rate as usize / 1000;
-    for part in clip.samples.chunks(step) {
+    let mut note = |event, heard: usize| {
+        if let Event::Onset(onset) = event {
+            found.push(Found {
+                time: onset.time,
+                confidence: onset.confidence,
+                reported: heard as f64 / f64::from(clip.rate),
+            });
+        }
+    };
+    // A millisecond at a time, so that the delay is seen.
+    for part in clip.samples.chunks(clip.rate as usize / 1_000) {
         heard += part.len();
-        detector.push(part, &mut |event| {
-            if let Event::Onset(onset) = event {
-                found.push(Found {
-                    time: onset.time,
-                    reported: heard as f64 / f64::from(clip.rate),
-                });
-            }
-        });
+        detector.push(part, &mut |event| note(event, heard));
     }
+    detector.finish(&mut |event| note(event, heard));
     found
 }
 
-/// Largest one-to-one matching within `window`: greedy from the left is optimal on a line.
+fn export(clip: &Clip, folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join(&clip.name);
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: clip.rate,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut writer = hound::WavWriter::create(path.with_extension("wav"), spec)?;
+    for sample in &clip.samples {
+        writer.write_sample(*sample)?;
+    }
+    writer.finalize()?;
+    let lines = |times: Vec<f64>| -> String { times.iter().map(|t| format!("{t:.6}\n")).collect() };
+    std::fs::write(path.with_extension("onsets"), lines(clip.onsets.clone()))?;
+    let found = detect(clip, Method::SuperFlux);
+    let times = found.iter().map(|f| f.time).collect();
+    std::fs::write(path.with_extension("found"), lines(times))?;
+    Ok(())
+}
+
+/// Largest one-to-one matching within `window`: greedy from the left is optimal on a line. Pairs
+/// of indices.
 fn matches(reference: &[f64], estimated: &[f64], window: f64) -> Vec<(usize, usize)> {
     let (mut r, mut e) = (0, 0);
     let mut pairs = Vec::new();
@@ -112,4 +144,108 @@ fn matches(reference: &[f64], estimated: &[f64], window: f64) -> Vec<(usize, usi
         }
     }
     pairs
+}
+
+/// Values whose quantiles are wanted.
+#[derive(Default)]
+struct Spread(Vec<f64>);
+
+impl Spread {
+    /// In milliseconds.
+    fn at(&mut self, quantile: f64) -> f64 {
+        self.0.sort_by(f64::total_cmp);
+        let last = self.0.len().saturating_sub(1) as f64;
+        let value = self.0.get((last * quantile) as usize);
+        value.copied().unwrap_or(f64::NAN) * 1e3
+    }
+}
+
+fn report(options: &Options) {
+    let set: Vec<Clip> = clips(options.seed).collect();
+    let onsets: usize = set.iter().map(|clip| clip.onsets.len()).sum();
+    println!(
+        "synthetic set, seed {}: {} clips, {onsets} onsets; F is the mean over clips\n",
+        options.seed,
+        set.len()
+    );
+    println!(
+        "method     F ±50  F ±25  precision recall  bias, ms: drums (5 %, 95 %)  all    \
+         delay, ms: median  95 %  worst"
+    );
+    for method in [Method::SuperFlux, Method::Mudar, Method::Librosa] {
+        score(&set, method, options.clips);
+    }
+}
+
+fn score(set: &[Clip], method: Method, each: bool) {
+    let (mut wide, mut narrow) = (0.0, 0.0);
+    let (mut hits, mut reports, mut truths) = (0, 0, 0);
+    let (mut drums, mut all, mut delays) =
+        (Spread::default(), Spread::default(), Spread::default());
+    let mut curve = [(0usize, 0.0, 0usize); 10];
+    for clip in set {
+        let found = detect(clip, method);
+        let times: Vec<f64> = found.iter().map(|f| f.time).collect();
+        let pairs = matches(&clip.onsets, &times, 0.050);
+        let sharp = matches(&clip.onsets, &times, 0.025).len();
+        // Nothing found where nothing is, is right.
+        let count = (clip.onsets.len() + times.len()) as f64;
+        let f = |hits: usize| {
+            if count > 0.0 {
+                2.0 * hits as f64 / count
+            } else {
+                1.0
+            }
+        };
+        wide += f(pairs.len()) / set.len() as f64;
+        narrow += f(sharp) / set.len() as f64;
+        hits += pairs.len();
+        reports += times.len();
+        truths += clip.onsets.len();
+        if each {
+            println!(
+                "  {:26} {:4} onsets {:4} found {:4} true  F {:.3} {:.3}",
+                clip.name,
+                clip.onsets.len(),
+                times.len(),
+                pairs.len(),
+                f(pairs.len()),
+                f(sharp)
+            );
+        }
+        for &(r, e) in &pairs {
+            let error = times[e] - clip.onsets[r];
+            all.0.push(error);
+            if clip.drums_only {
+                drums.0.push(error);
+            }
+            delays.0.push(found[e].reported - clip.onsets[r]);
+        }
+        for (e, found) in found.iter().enumerate() {
+            let bin = &mut curve[((found.confidence * 10.0) as usize).min(9)];
+            bin.0 += 1;
+            bin.1 += found.confidence;
+            bin.2 += usize::from(pairs.iter().any(|&(_, k)| k == e));
+        }
+    }
+    println!(
+        "{:10} {wide:.3}  {narrow:.3}  {:.3}     {:.3}   {:+12.1} ({:+.1}, {:+.1}) {:+10.1} {:18.1} {:6.1} {:6.1}",
+        format!("{method:?}"),
+        hits as f64 / reports.max(1) as f64,
+        hits as f64 / truths.max(1) as f64,
+        drums.at(0.5),
+        drums.at(0.05),
+        drums.at(0.95),
+        all.at(0.5),
+        delays.at(0.5),
+        delays.at(0.95),
+        delays.at(1.0)
+    );
+    for (count, sum, hits) in curve.into_iter().filter(|bin| bin.0 > 0) {
+        println!(
+            "           confidence {:.2}: {count:5} reports, {:.2} of them true",
+            sum / count as f64,
+            hits as f64 / count as f64
+        );
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! A mark is one rhythmic event: an onset, a beat, a downbeat or a visual beat. A consumer in any
 //! language reads it with `gst_buffer_get_custom_meta (buffer, "GstRhythmMeta")` and needs no
-//! header of ours. The meta's structure has the fields
+//! header of ours. Marks that no buffer is left for, as at the end of a stream, travel in a custom
+//! downstream event `rhythm-marks`. The structures of both have the fields
 //!
 //! | field | type | meaning |
 //! |---|---|---|
@@ -26,6 +27,8 @@ pub const VERSION: u32 = 1;
 pub const META_NAME: &str = "GstRhythmMeta";
 /// Name of the element message that carries one mark.
 pub const MESSAGE_NAME: &str = "rhythm-mark";
+/// Name of the serialized downstream event that carries marks which no buffer is left for.
+pub const MARKS_EVENT_NAME: &str = "rhythm-marks";
 /// Name of the sticky downstream event that carries the tempo to late joiners.
 pub const TEMPO_EVENT_NAME: &str = "rhythm-tempo";
 
@@ -199,13 +202,7 @@ pub fn attach(buffer: &mut gst::BufferRef, source: &str, marks: &[Mark]) {
     }
     match gst::meta::CustomMeta::add(buffer, META_NAME) {
         Ok(mut meta) => {
-            let s = meta.mut_structure();
-            s.set("version", VERSION);
-            s.set("source", source);
-            s.set(
-                "marks",
-                gst::Array::new(marks.iter().map(|mark| mark.to_structure("mark"))),
-            );
+            write_structure(meta.mut_structure(), source, marks);
         }
         // Only an unregistered meta ends here, and the plugin registers it at load.
         Err(err) => gst::error!(CAT, "could not attach {} marks: {err}", marks.len()),
@@ -221,6 +218,33 @@ pub fn read(buffer: &gst::BufferRef) -> Vec<SourceMarks> {
             (s.name() == META_NAME).then(|| read_structure(s)).flatten()
         })
         .collect()
+}
+
+/// The serialized downstream event `rhythm-marks`: marks of one source that no buffer is left for.
+pub fn event(source: &str, marks: &[Mark]) -> gst::Event {
+    let mut s = gst::Structure::new_empty(MARKS_EVENT_NAME);
+    write_structure(&mut s, source, marks);
+    gst::event::CustomDownstream::new(s)
+}
+
+/// The marks in an event `rhythm-marks`; `None` of any other event, and of one that cannot be read.
+pub fn from_event(event: &gst::EventRef) -> Option<SourceMarks> {
+    let gst::EventView::CustomDownstream(event) = event.view() else {
+        return None;
+    };
+    let s = event.structure()?;
+    (s.name() == MARKS_EVENT_NAME)
+        .then(|| read_structure(s))
+        .flatten()
+}
+
+fn write_structure(s: &mut gst::StructureRef, source: &str, marks: &[Mark]) {
+    s.set("version", VERSION);
+    s.set("source", source);
+    s.set(
+        "marks",
+        gst::Array::new(marks.iter().map(|mark| mark.to_structure("mark"))),
+    );
 }
 
 fn read_structure(s: &gst::StructureRef) -> Option<SourceMarks> {
@@ -271,11 +295,16 @@ pub struct Deduplicator {
 impl Deduplicator {
     /// How many ids are remembered for each source; anything older counts as seen.
     pub const WINDOW: usize = 4096;
+    /// How many sources are remembered; one more, and all are forgotten.
+    pub const SOURCES: usize = 256;
 
     /// Whether the mark is seen for the first time.
     pub fn is_new(&mut self, source: &str, id: u64) -> bool {
         // `entry` would allocate the name for every mark.
         if !self.seen.contains_key(source) {
+            if self.seen.len() >= Self::SOURCES {
+                self.seen.clear();
+            }
             self.seen.insert(source.to_owned(), BTreeSet::new());
         }
         let Some(ids) = self.seen.get_mut(source) else {
@@ -344,6 +373,22 @@ mod tests {
     }
 
     #[test]
+    fn marks_survive_an_event() {
+        init();
+        let beats = vec![mark(1, Kind::Downbeat), mark(2, Kind::Onset)];
+        let read = from_event(&event("a", &beats)).unwrap();
+        assert_eq!((read.source.as_str(), read.marks), ("a", beats));
+        assert_eq!(from_event(&tempo_event(120.0, 1.0, 4)), None);
+        let foreign = gst::Structure::builder(MARKS_EVENT_NAME)
+            .field("version", VERSION + 1)
+            .build();
+        assert_eq!(
+            from_event(&gst::event::CustomDownstream::new(foreign)),
+            None
+        );
+    }
+
+    #[test]
     fn fields_have_the_public_types() {
         init();
         let s = mark(7, Kind::Beat).to_structure("mark");
@@ -401,5 +446,9 @@ mod tests {
         );
         dedup.clear();
         assert!(dedup.is_new("a", 3));
+        for source in 0..3 * Deduplicator::SOURCES {
+            assert!(dedup.is_new(&source.to_string(), 0));
+            assert!(dedup.seen.len() <= Deduplicator::SOURCES);
+        }
     }
 }

@@ -162,7 +162,9 @@ fn prior(intervals: &[usize], frame_rate: f64, config: &Config) -> Vec<f32> {
         })
         .collect();
     let total: f64 = prior.iter().sum();
-    prior.iter_mut().for_each(|p| *p /= total.max(f64::MIN_POSITIVE));
+    prior
+        .iter_mut()
+        .for_each(|p| *p /= total.max(f64::MIN_POSITIVE));
     prior.iter().map(|&p| p as f32).collect()
 }
 

@@ -350,16 +350,14 @@ impl Offline {
 
     fn beats(&self) -> Vec<Beat> {
         let decided = &self.decided;
-        let around = |n: usize, reach: usize| {
-            n.saturating_sub(reach)..(n + reach + 1).min(decided.len())
-        };
+        let around =
+            |n: usize, reach: usize| n.saturating_sub(reach)..(n + reach + 1).min(decided.len());
         let mut intervals = Vec::with_capacity(2 * NEIGHBOURS);
         let mut beats: Vec<Beat> = Vec::with_capacity(decided.len());
         for (n, beat) in decided.iter().enumerate() {
             let near = &decided[around(n, NEIGHBOURS)];
-            let mean = |of: &dyn Fn(&Decided) -> f64| {
-                near.iter().map(of).sum::<f64>() / near.len() as f64
-            };
+            let mean =
+                |of: &dyn Fn(&Decided) -> f64| near.iter().map(of).sum::<f64>() / near.len() as f64;
             let strength = mean(&|b| b.strength);
             if beat.silent || strength < LEAST_ON_BEATS {
                 continue;
@@ -410,6 +408,8 @@ fn add(ring: &mut [f32], start: usize, count: usize, value: f32) {
         start
     };
     let first = count.min(ring.len() - start);
-    ring[start..start + first].iter_mut().for_each(|x| *x += value);
+    ring[start..start + first]
+        .iter_mut()
+        .for_each(|x| *x += value);
     ring[..count - first].iter_mut().for_each(|x| *x += value);
 }

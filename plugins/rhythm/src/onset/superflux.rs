@@ -7,7 +7,7 @@
 //! difference of logarithms and lets both spectra use the scale of the present frame.
 
 use super::Flux;
-use crate::spectrum::{Spectrum, fft_friendly};
+use crate::spectrum::{Filterbank, Spectrum, fft_friendly};
 
 /// Frames per second.
 pub const FRAME_RATE: f64 = 100.0;
@@ -21,29 +21,23 @@ const RANGE: (f64, f64) = (30.0, 17_000.0);
 /// Distance of the frames that are compared.
 const LAG: usize = 2;
 /// Compression: a band at the stream's reference level enters the logarithm as 1 + GAIN.
-const GAIN: f32 = 8.0;
+const GAIN: f32 = 12.0;
 /// The reference level falls by a factor e in this many seconds.
 const RELEASE: f64 = 4.0;
-/// Reference level below which nothing is amplified: a mean band magnitude of a frame whose
-/// level is about −75 dBFS.
-const FLOOR: f32 = 2e-4;
-/// Bands between the logarithms: six ratios of at most 1e6 stay inside an f32.
+/// Reference level (mean band magnitude, 1 is a full-scale sine) below which nothing is amplified:
+/// music at −35 dBFS is above it most of the time, the noise of a quiet line is not.
+const FLOOR: f32 = 5e-4;
+/// Bands whose ratios are multiplied before one logarithm is taken: six ratios of at most 1e6 stay inside an f32.
 const PRODUCT: usize = 6;
-
-/// One triangular band as weights of consecutive bins.
-struct Band {
-    first: usize,
-    weights: std::ops::Range<usize>,
-}
 
 /// The onset function of one stream; feeds on the last [`Self::frame_len`] samples at each hop.
 pub struct SuperFlux {
     spectrum: Spectrum,
     magnitude: Vec<f32>,
-    bands: Vec<Band>,
-    weights: Vec<f32>,
-    /// Band magnitudes of the last `LAG` frames and the present one, a ring.
+    bands: Filterbank,
+    /// Band magnitudes of the last `LAG` frames and the present one, a ring; a zero on either side.
     history: [Vec<f32>; LAG + 1],
+    ratios: Vec<f32>,
     /// First band above 200 Hz and above 2 kHz.
     split: [usize; 2],
     reference: f32,
@@ -57,15 +51,15 @@ impl SuperFlux {
         let length = fft_friendly(WINDOW * f64::from(rate));
         let spectrum = Spectrum::new(window(length));
         let bin_width = f64::from(rate) / length as f64;
-        let (bands, weights, centres) = filterbank(spectrum.bins(), bin_width);
+        let (bands, centres) = filterbank(spectrum.bins(), bin_width);
         let below = |hz: f64| centres.iter().take_while(|&&c| c < hz).count();
         Self {
             magnitude: vec![0.0; spectrum.bins()],
-            history: std::array::from_fn(|_| vec![0.0; bands.len()]),
+            history: std::array::from_fn(|_| vec![0.0; bands.len() + 2]),
+            ratios: vec![0.0; bands.len()],
             split: [below(200.0), below(2_000.0)],
             spectrum,
             bands,
-            weights,
             reference: FLOOR,
             release: (-1.0 / (RELEASE * FRAME_RATE)).exp() as f32,
             frames: 0,
@@ -95,29 +89,24 @@ impl SuperFlux {
         self.frames += 1;
 
         let mut present = std::mem::take(&mut self.history[now]);
-        let mut sum = 0.0;
+        let count = self.bands.len();
+        let bands = &mut present[1..=count];
+        self.bands.apply(&self.magnitude, bands);
         // A band's magnitude is relative to a full-scale sine: 1/4 of the window's length.
         let scale = 4.0 / self.spectrum.frame_len() as f32;
-        for (value, band) in present.iter_mut().zip(&self.bands) {
-            let weights = &self.weights[band.weights.clone()];
-            let bins = &self.magnitude[band.first..band.first + weights.len()];
-            let mut total = 0.0;
-            for (m, w) in bins.iter().zip(weights) {
-                total += m * w;
-            }
-            *value = total * scale;
-            sum += *value;
-        }
-        let mean = sum / present.len() as f32;
+        bands.iter_mut().for_each(|x| *x *= scale);
+        let mean = bands.iter().sum::<f32>() / count as f32;
         self.reference = (self.reference * self.release).max(mean).max(FLOOR);
         let gain = GAIN / self.reference;
 
         let past = &self.history[before];
+        let ratios = &mut self.ratios;
+        let mut sum = |from: usize, to: usize| {
+            let present = &present[1 + from..1 + to];
+            rise(present, &past[from..to + 2], &mut ratios[from..to], gain)
+        };
         let [low, mid] = self.split;
-        let low_sum = rise(&present[..low], past, 0, gain);
-        let mid_sum = rise(&present[low..mid], past, low, gain);
-        let high_sum = rise(&present[mid..], past, mid, gain);
-        let count = present.len();
+        let (low_sum, mid_sum, high_sum) = (sum(0, low), sum(low, mid), sum(mid, count));
         self.history[now] = present;
         let per = |total: f32, bands: usize| total / bands.max(1) as f32;
         Flux {
@@ -129,22 +118,17 @@ impl SuperFlux {
     }
 }
 
-/// Sum over bands of log10((1 + g·present) / (1 + g·max of the three bands around it in `past`))
-/// where that is a rise; `offset` is the index in `past` of the first band of `present`.
-fn rise(present: &[f32], past: &[f32], offset: usize, gain: f32) -> f32 {
-    let mut total = 0.0;
-    for (part, chunk) in present.chunks(PRODUCT).enumerate() {
-        let mut product = 1.0f32;
-        for (k, &value) in chunk.iter().enumerate() {
-            let b = offset + part * PRODUCT + k;
-            let left = past[b.saturating_sub(1)];
-            let right = past[(b + 1).min(past.len() - 1)];
-            let reference = past[b].max(left).max(right);
-            product *= ((1.0 + gain * value) / (1.0 + gain * reference)).clamp(1.0, 1e6);
-        }
-        total += product.log10();
+/// Sum over bands of log10((1 + g·present) / (1 + g·reference)) where that is a rise, `reference`
+/// the largest of the three bands around it: `past` has one band more on either side. `ratios` is
+/// scratch of the length of `present`.
+fn rise(present: &[f32], past: &[f32], ratios: &mut [f32], gain: f32) -> f32 {
+    let past = past.iter().zip(&past[1..]).zip(&past[2..]);
+    for ((ratio, value), ((a, b), c)) in ratios.iter_mut().zip(present).zip(past) {
+        let reference = a.max(*b).max(*c);
+        *ratio = ((1.0 + gain * value) / (1.0 + gain * reference)).clamp(1.0, 1e6);
     }
-    total
+    let parts = ratios.chunks(PRODUCT);
+    parts.map(|part| part.iter().product::<f32>().log10()).sum()
 }
 
 /// A window that rises slowly and falls fast (two halves of Hann windows), so that an attack
@@ -166,8 +150,8 @@ fn window(length: usize) -> Vec<f32> {
 }
 
 /// Triangular filters at `BANDS_PER_OCTAVE`, each of area 1, centres snapped to bins and bins
-/// that fall together merged, as the paper has it. Returns the bands, all weights, centres in Hz.
-fn filterbank(bins: usize, bin_width: f64) -> (Vec<Band>, Vec<f32>, Vec<f64>) {
+/// that fall together merged, as the paper has it. Returns the bands and their centres in Hz.
+fn filterbank(bins: usize, bin_width: f64) -> (Filterbank, Vec<f64>) {
     let mut edges: Vec<usize> = Vec::new();
     let top = RANGE.1.min((bins - 1) as f64 * bin_width);
     let first = (BANDS_PER_OCTAVE * (RANGE.0 / 440.0).log2()).ceil() as i32;
@@ -179,29 +163,20 @@ fn filterbank(bins: usize, bin_width: f64) -> (Vec<Band>, Vec<f32>, Vec<f64>) {
             edges.push(bin);
         }
     }
-    let mut bands = Vec::new();
-    let mut weights = Vec::new();
+    let mut bands = Filterbank::default();
     let mut centres = Vec::new();
     for edge in edges.windows(3) {
         let (start, centre, stop) = (edge[0], edge[1], edge[2]);
-        let from = weights.len();
-        for bin in start + 1..stop {
-            let weight = if bin <= centre {
+        let weight = |bin: usize| {
+            if bin <= centre {
                 (bin - start) as f32 / (centre - start) as f32
             } else {
                 (stop - bin) as f32 / (stop - centre) as f32
-            };
-            weights.push(weight);
-        }
-        let area: f32 = weights[from..].iter().sum();
-        for weight in &mut weights[from..] {
-            *weight /= area;
-        }
-        bands.push(Band {
-            first: start + 1,
-            weights: from..weights.len(),
-        });
+            }
+        };
+        let area: f32 = (start + 1..stop).map(weight).sum();
+        bands.push(start + 1, (start + 1..stop).map(|bin| weight(bin) / area));
         centres.push(centre as f64 * bin_width);
     }
-    (bands, weights, centres)
+    (bands, centres)
 }

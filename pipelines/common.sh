@@ -1,0 +1,187 @@
+# shellcheck shell=bash
+# Variables are set here for the scripts that source this file, and caps hold commas.
+# shellcheck disable=SC2034,SC2054
+#
+# What the scripts share: packages, the built plugin, media, messages. To be sourced, not run.
+
+scratches=()
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+# rustup installs here, and not every shell has it in its path.
+PATH=$PATH:$HOME/.cargo/bin
+
+# Debian packages: to build the plugin, and to run the pipelines.
+build_packages=(gcc libc6-dev pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
+media_packages=(
+    gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-base-apps
+    gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+)
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+# need_packages PACKAGE...: installs the Debian packages that are missing, and says which.
+need_packages() {
+    command -v dpkg-query >/dev/null || {
+        say "This is no Debian: taking for granted what these packages hold: $*"
+        return
+    }
+    local package missing=()
+    for package in "$@"; do
+        [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
+            missing+=("$package")
+    done
+    ((${#missing[@]})) || return 0
+    say "Installing the Debian packages ${missing[*]}"
+    local as_root=()
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null ||
+            die "not root, and there is no sudo; as root, run: apt-get install ${missing[*]}"
+        # Without a terminal there is nobody to type a password.
+        as_root=(sudo)
+        [[ -t 0 ]] || as_root+=(-n)
+    fi
+    local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive
+        apt-get install -qq -y --no-install-recommends "${missing[@]}")
+    # The lists of packages may be old or absent: fetch them only when that is what it takes.
+    "${install[@]}" >/dev/null 2>&1 || {
+        "${as_root[@]}" apt-get update -qq >&2 && "${install[@]}" >/dev/null
+    } || die "could not install ${missing[*]}"
+}
+
+# need_plugin: builds the plugin, or takes the one in GSTDANCE_PLUGIN_DIR, and lets GStreamer see it.
+need_plugin() {
+    local dir=${GSTDANCE_PLUGIN_DIR:-}
+    if [[ -z $dir ]]; then
+        need_packages "${build_packages[@]}"
+        command -v cargo >/dev/null || die "Rust is missing: install 1.92 or newer from https://rustup.rs"
+        say "Building the plugin (some minutes the first time)"
+        cargo build --quiet --locked --release --package gst-plugin-dance \
+            --manifest-path "$root/Cargo.toml" || die "could not build the plugin"
+        local target=${CARGO_TARGET_DIR:-$root/target}
+        # A folder of its own: GStreamer looks into every file below the path it is given.
+        dir=$target/gstreamer-1.0
+        mkdir -p -- "$dir"
+        ln -sf -- "$(cd -- "$target/release" && pwd)/libgstdance.so" "$dir/"
+    fi
+    [[ -e $dir/libgstdance.so ]] || die "no libgstdance.so in $dir"
+    dir=$(cd -- "$dir" && pwd)
+    export GST_PLUGIN_PATH=$dir${GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}
+}
+
+# need_elements ELEMENT...: stops when GStreamer lacks one.
+need_elements() {
+    local element
+    for element in "$@"; do
+        # It asks for the version of GStreamer itself unless told otherwise.
+        gst-inspect-1.0 --atleast-version=0.0.0 --exists "$element" ||
+            die "GStreamer has no element $element (see: gst-inspect-1.0 $element)"
+    done
+}
+
+# file_uri FILE: its URI, in which no character needs quoting for gst-launch-1.0.
+file_uri() {
+    local LC_ALL=C path=$1 uri=file:// i char
+    [[ $path == /* ]] || path=$PWD/$path
+    for ((i = 0; i < ${#path}; i++)); do
+        char=${path:i:1}
+        case $char in
+        [a-zA-Z0-9/._~-]) uri+=$char ;;
+        # As one unsigned byte: bash counts those from 128 up as negative.
+        *) printf -v char '%d' "'$char" && printf -v char '%%%02X' $((char & 255)) && uri+=$char ;;
+        esac
+    done
+    printf '%s\n' "$uri"
+}
+
+# open_media MEDIA: sets uri, has_audio and has_video, or stops with the reason.
+open_media() {
+    local media=$1 found
+    if [[ $media == *://* ]]; then
+        uri=$media
+    else
+        [[ -e $media ]] || die "no such file: $media"
+        [[ -f $media && -r $media ]] || die "cannot read: $media"
+        uri=$(file_uri "$media")
+    fi
+    found=$(LC_ALL=C gst-discoverer-1.0 "$uri" 2>&1) || true
+    has_audio=false has_video=false
+    [[ $found =~ $'\n'\ +audio(\ \#[0-9]+)?: ]] && has_audio=true
+    [[ $found =~ $'\n'\ +video(\ \#[0-9]+)?: ]] && has_video=true
+    if ! $has_audio; then
+        say "$found"
+        die "no audio in $media, so there is no rhythm to hear"
+    fi
+}
+
+# open_output FILE...: stops when one cannot be written. Makes an empty folder beside the first and
+# goes there: the names in it need no quoting, and a run that fails leaves no half-written file.
+open_output() {
+    local file folder first=
+    for file in "$@"; do
+        [[ ! -d $file ]] || die "a folder stands where the file would go: $file"
+        folder=$(dirname -- "$file")
+        mkdir -p -- "$folder" 2>/dev/null || die "cannot make the folder $folder"
+        [[ -w $folder && (! -e $file || -w $file) ]] || die "cannot write: $file"
+        first=${first:-$folder}
+    done
+    scratch=$(cd -- "$first" && mktemp -d -- "$PWD/.gstdance.XXXXXX")
+    scratches+=("$scratch")
+    trap 'rm -rf -- "${scratches[@]}"' EXIT
+    # The caller's relative names still count from where it was.
+    origin=$PWD
+    cd -- "$scratch" || die "cannot enter $scratch"
+}
+
+# keep_output NAME FILE: moves what was written under a plain name to where it was wanted.
+keep_output() {
+    [[ -s $1 ]] || die "nothing came out for $2"
+    (cd -- "$origin" && mv -f -- "$scratch/$1" "$2")
+}
+
+# The picture where media has none: the spectrum, whose louder parts rise and fade into deep blue.
+# A small picture scaled up glows, and costs little.
+spectrum=(
+    audioconvert ! volume volume=0.3 ! spectrascope shader=fade-and-move-up shade-amount=0x180a05
+    ! video/x-raw,width=160,height=90,framerate=30/1
+    ! videoconvert ! videobalance contrast=0.75 brightness=-0.12
+    ! videoscale method=bilinear ! video/x-raw,width=1280,height=720
+)
+
+# live_sources: sets sound and picture to the microphone and the camera, or to test sources where
+# there is none, and screen to the window or, without a display, to a sink that keeps the same time.
+# TEST=1 takes test sources in any case; they stop after DURATION seconds where that is set.
+live_sources() {
+    local stop_sound=() stop_picture=()
+    if [[ -n ${DURATION:-} ]]; then
+        [[ $DURATION =~ ^[1-9][0-9]*$ ]] || die "DURATION is not a number of seconds: $DURATION"
+        stop_sound=(num-buffers=$((DURATION * 100)))
+        stop_picture=(num-buffers=$((DURATION * 30)))
+    fi
+    local runtime=${XDG_RUNTIME_DIR:-/nonexistent} cameras=(/dev/video*)
+    if [[ -z ${TEST:-} ]] && { [[ -S $runtime/pulse/native || -S $runtime/pipewire-0 ]] ||
+        grep -qs capture /proc/asound/pcm; }; then
+        sound=(autoaudiosrc)
+    else
+        say "Sound: a metronome of 120 beats a minute in four"
+        sound=(audiotestsrc is-live=true "${stop_sound[@]}" samplesperbuffer=441 wave=ticks
+            tick-interval=500000000 sine-periods-per-tick=20 freq=880 volume=0.3
+            marker-tick-period=4 marker-tick-volume=0.9
+            ! audio/x-raw,rate=44100,channels=2)
+    fi
+    if [[ -z ${TEST:-} && -e ${cameras[0]} ]]; then
+        picture=(autovideosrc)
+    else
+        say "Picture: a test pattern"
+        picture=(videotestsrc is-live=true "${stop_picture[@]}" pattern=ball background-color=0xff102030
+            ! "video/x-raw,width=${WIDTH:-1280},height=${HEIGHT:-720},framerate=30/1")
+    fi
+    if [[ -z ${TEST:-} && -n ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]]; then
+        screen=(autovideosink)
+    else
+        say "Screen: none"
+        screen=(fakevideosink)
+    fi
+}

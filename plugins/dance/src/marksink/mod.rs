@@ -1,0 +1,68 @@
+//! `marksink` writes the marks that ride on a stream into a file.
+//!
+//! It takes any caps and ends the branch: the buffers themselves are dropped. Marks are read from
+//! [`GstRhythmMeta`](crate::marks) and from `rhythm-marks` events, written in the order of arrival,
+//! and repeats, which elements that split buffers make, are dropped by (source, id). A flush or a
+//! new stream begins a new run of ids, and the file is carried on.
+//!
+//! | `format` | each mark |
+//! |---|---|
+//! | `jsonl` | one JSON object on a line, fields named as in the meta, times in integer ns; a time or tempo that is not known is `null` |
+//! | `csv` | one row under a header with the same names, quoted as RFC 4180 says, lines ended by LF; what is not known is empty |
+//! | `audacity` | a point label: seconds, tab, seconds, tab, label |
+//! | `webvtt` | a cue that lasts until the next one or 200 ms; the cues are ordered, so each waits 500 ms of the stream for earlier marks, and what comes later still is left out, counted and warned of once |
+//!
+//! `audacity` and `webvtt` have the place in the file (stream time) as their time.
+//!
+//! The file is made anew when the element goes from READY to PAUSED. Each record goes to the system
+//! in one write, so that `tail -f` follows the marks; what a full disk cut short is taken back, so
+//! that the file holds whole records only. Standard output is `location=/dev/stdout`.
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=song.ogg ! decodebin ! audioconvert ! onsetdetect ! \
+//!     marksink location=song.jsonl
+//! ```
+
+use gst::glib;
+use gst::prelude::*;
+
+mod imp;
+mod writer;
+
+/// In which form marks are written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstMarkSinkFormat")]
+pub enum Format {
+    /// JSON lines.
+    #[default]
+    #[enum_value(name = "JSON lines, one object for each mark", nick = "jsonl")]
+    JsonLines,
+    /// Comma-separated values with a header.
+    #[enum_value(name = "Comma-separated values with a header", nick = "csv")]
+    Csv,
+    /// A label track of Audacity.
+    #[enum_value(name = "Label track of Audacity", nick = "audacity")]
+    Audacity,
+    /// WebVTT cues.
+    #[enum_value(name = "WebVTT cues", nick = "webvtt")]
+    WebVtt,
+}
+
+glib::wrapper! {
+    /// Writes marks into a file.
+    pub struct MarkSink(ObjectSubclass<imp::MarkSink>)
+        @extends gst_base::BaseSink, gst::Element, gst::Object;
+}
+
+/// Registers the element with the plugin.
+///
+/// # Errors
+/// If another element of that name cannot be replaced.
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        Some(plugin),
+        "marksink",
+        gst::Rank::NONE,
+        MarkSink::static_type(),
+    )
+}

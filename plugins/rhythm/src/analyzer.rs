@@ -1,0 +1,174 @@
+//! Onsets, beats and tempo of one stream of audio, in one object.
+
+use crate::{beat, onset};
+
+/// What is heard, and how.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The onset function, which the beats are heard through as well.
+    pub onset: onset::Config,
+    /// What to take for beats; `None` hears onsets only.
+    pub beats: Option<Beats>,
+    /// Beats from the whole of the stream, told at its end, instead of as it runs.
+    pub offline: bool,
+}
+
+/// What to take for beats.
+#[derive(Debug, Clone)]
+pub struct Beats {
+    /// Slowest tempo in beats per minute.
+    pub min_bpm: f64,
+    /// Fastest tempo in beats per minute.
+    pub max_bpm: f64,
+    /// Metres to choose from; empty for the usual ones.
+    pub beats_per_bar: Vec<u8>,
+}
+
+/// What was heard, with instants in seconds since the first sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event {
+    /// The attack of a sound.
+    Onset(onset::Onset),
+    /// A beat of the music.
+    Beat(beat::Beat),
+    /// The tempo has changed.
+    Tempo(beat::Tempo),
+}
+
+/// Why an [`Analyzer`] cannot be made.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Error {
+    /// Of the onsets.
+    Onset(onset::Error),
+    /// Of the beats.
+    Beat(beat::Error),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Onset(err) => err.fmt(f),
+            Self::Beat(err) => err.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+enum Beating {
+    Off,
+    Online(Box<beat::Tracker>),
+    Offline(Box<beat::Offline>),
+}
+
+/// Hears onsets and beats in mono samples, pushed in pieces of any size.
+pub struct Analyzer {
+    detector: onset::Detector,
+    beating: Beating,
+    invalid_taken: u64,
+}
+
+impl Analyzer {
+    /// An analyzer at the start of a stream.
+    ///
+    /// # Errors
+    /// When the rate is too low or a setting is out of range.
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        let detector = onset::Detector::new(&config.onset).map_err(Error::Onset)?;
+        let beating = match &config.beats {
+            None => Beating::Off,
+            Some(beats) => {
+                let mut beat_config = beat::Config::new(detector.frame_rate());
+                beat_config.min_bpm = beats.min_bpm;
+                beat_config.max_bpm = beats.max_bpm;
+                if !beats.beats_per_bar.is_empty() {
+                    beat_config.beats_per_bar.clone_from(&beats.beats_per_bar);
+                }
+                if config.offline {
+                    Beating::Offline(Box::new(
+                        beat::Offline::new(&beat_config).map_err(Error::Beat)?,
+                    ))
+                } else {
+                    Beating::Online(Box::new(
+                        beat::Tracker::new(&beat_config).map_err(Error::Beat)?,
+                    ))
+                }
+            }
+        };
+        Ok(Self {
+            detector,
+            beating,
+            invalid_taken: 0,
+        })
+    }
+
+    /// The longest time in seconds between an event and its report, beyond the samples pushed.
+    pub fn delay(&self) -> f64 {
+        match &self.beating {
+            Beating::Online(tracker) => self.detector.delay() + tracker.delay(),
+            Beating::Off | Beating::Offline(_) => self.detector.delay(),
+        }
+    }
+
+    /// Samples that were not finite numbers, since the last call.
+    pub fn take_invalid_samples(&mut self) -> u64 {
+        let all = self.detector.invalid_samples();
+        all - std::mem::replace(&mut self.invalid_taken, all)
+    }
+
+    /// Hears `mono`, full scale ±1.
+    pub fn push(&mut self, mono: &[f32], out: &mut impl FnMut(Event)) {
+        let Self {
+            detector, beating, ..
+        } = self;
+        detector.push(mono, &mut |event| pass(event, beating, out));
+    }
+
+    /// Ends the stream: tells everything that is still held back.
+    pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
+        let Self {
+            detector, beating, ..
+        } = self;
+        detector.finish(&mut |event| pass(event, beating, out));
+        match beating {
+            Beating::Off => (),
+            Beating::Online(tracker) => tracker.finish(&mut |event| out(event.into())),
+            Beating::Offline(offline) => {
+                for beat in offline.decode() {
+                    out(Event::Beat(beat));
+                }
+            }
+        }
+    }
+
+    /// Forgets the stream.
+    pub fn reset(&mut self) {
+        self.detector.reset();
+        self.invalid_taken = 0;
+        match &mut self.beating {
+            Beating::Off => (),
+            Beating::Online(tracker) => tracker.reset(),
+            Beating::Offline(offline) => offline.reset(),
+        }
+    }
+}
+
+impl From<beat::Event> for Event {
+    fn from(event: beat::Event) -> Self {
+        match event {
+            beat::Event::Beat(beat) => Self::Beat(beat),
+            beat::Event::Tempo(tempo) => Self::Tempo(tempo),
+        }
+    }
+}
+
+fn pass(event: onset::Event, beating: &mut Beating, out: &mut impl FnMut(Event)) {
+    match event {
+        onset::Event::Onset(onset) => out(Event::Onset(onset)),
+        onset::Event::Frame(frame) => match beating {
+            Beating::Off => (),
+            Beating::Online(tracker) => tracker.push(&frame, &mut |event| out(event.into())),
+            Beating::Offline(offline) => offline.push(&frame),
+        },
+    }
+}

@@ -1,0 +1,181 @@
+//! The built plugin, music to hear, and runs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+
+use gst::prelude::*;
+
+/// Where the repository lies.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The folder in which cargo puts what it builds with the profile of this test.
+pub fn built() -> &'static Path {
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let test = std::env::current_exe().unwrap();
+        let folder = test.ancestors().nth(2).unwrap().to_owned();
+        let profile = match folder.file_name().unwrap().to_str().unwrap() {
+            "debug" => "dev",
+            profile => profile,
+        };
+        // cargo builds the plugin and the examples for no test of another crate.
+        let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+            .args(["build", "--locked", "--quiet", "--profile", profile])
+            .args(["-p", "gst-plugin-dance", "-p", "dance-examples"])
+            .env("CARGO_TARGET_DIR", folder.parent().unwrap())
+            .current_dir(root())
+            .status()
+            .unwrap();
+        assert!(status.success(), "could not build the plugin");
+        folder
+    });
+    &BUILT
+}
+
+/// A folder that holds the plugin and nothing else.
+pub fn plugin_dir() -> &'static Path {
+    static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
+        if let Some(dir) = std::env::var_os("GSTDANCE_PLUGIN_DIR") {
+            return dir.into();
+        }
+        let dir = built().join("gstreamer-1.0");
+        std::fs::create_dir_all(&dir).unwrap();
+        let link = dir.join("libgstdance.so");
+        // Another test may be making it too: whoever comes last wins, with the same link.
+        let new = dir.join(format!(".{}", std::process::id()));
+        std::os::unix::fs::symlink(built().join("libgstdance.so"), &new).unwrap();
+        std::fs::rename(&new, &link).unwrap();
+        dir
+    });
+    &DIR
+}
+
+/// A program that sees the plugin, stopped after `seconds`.
+pub fn command(seconds: u32, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=5", &seconds.to_string()])
+        .arg(program)
+        .env("GSTDANCE_PLUGIN_DIR", plugin_dir())
+        .env("GST_PLUGIN_PATH", plugin_dir())
+        .env("TEST", "1")
+        .env_remove("DISPLAY")
+        .stdin(Stdio::null());
+    command
+}
+
+/// One of the scripts in `pipelines/`.
+pub fn script(name: &str) -> Command {
+    command(120, root().join("pipelines").join(name))
+}
+
+/// Runs to the end, which has to be a good one; the output is shown where it is not.
+#[track_caller]
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let (stdout, stderr) = texts(&output);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{stdout}\n{stderr}",
+        output.status
+    );
+    stdout
+}
+
+/// Runs to the end, which has to be an error in time, and gives what was said.
+#[track_caller]
+pub fn fails(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let (stdout, stderr) = texts(&output);
+    let code = output.status.code();
+    assert!(
+        code.is_some_and(|code| code != 0 && code != 124 && code != 137),
+        "{command:?}: {}\n{stdout}\n{stderr}",
+        output.status
+    );
+    stderr
+}
+
+fn texts(output: &Output) -> (String, String) {
+    (
+        String::from_utf8_lossy(&output.stdout).into(),
+        String::from_utf8_lossy(&output.stderr).into(),
+    )
+}
+
+/// Instants of the clicks of [`click_track`], in seconds: 120 a minute, the first at 0.
+pub fn clicks(seconds: u32) -> Vec<f64> {
+    (0..seconds * 2).map(|n| f64::from(n) / 2.0).collect()
+}
+
+/// A metronome of 120 beats a minute, every fourth click louder.
+pub fn ticks(seconds: u32) -> String {
+    format!(
+        "audiotestsrc wave=ticks tick-interval=500000000 freq=880 sine-periods-per-tick=20 \
+         volume=0.3 marker-tick-period=4 marker-tick-volume=0.9 \
+         samplesperbuffer=441 num-buffers={} ! audio/x-raw,rate=44100,channels=2",
+        seconds * 100
+    )
+}
+
+/// Writes the metronome as a FLAC file.
+pub fn click_track(path: &Path, seconds: u32) {
+    launch(
+        &format!("{} ! flacenc ! filesink name=file", ticks(seconds)),
+        path,
+    );
+}
+
+/// Writes the metronome with a plain grey picture of 25 frames a second.
+pub fn click_movie(path: &Path, seconds: u32) {
+    launch(
+        &format!(
+            "videotestsrc pattern=solid-color foreground-color=0xff404040 num-buffers={} \
+             ! video/x-raw,width=640,height=360,framerate=25/1 \
+             ! x264enc speed-preset=ultrafast ! h264parse ! queue max-size-time=0 ! mux. \
+             {} ! flacenc ! queue max-size-time=0 max-size-buffers=0 ! mux. \
+             matroskamux name=mux ! filesink name=file",
+            seconds * 25,
+            ticks(seconds)
+        ),
+        path,
+    );
+}
+
+/// Runs a pipeline whose element `file` writes to the path.
+pub fn launch(description: &str, path: &Path) {
+    gst::init().unwrap();
+    let pipeline = gst::parse::launch(description)
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+    pipeline
+        .by_name("file")
+        .unwrap()
+        .set_property("location", path);
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let message = pipeline
+        .bus()
+        .unwrap()
+        .timed_pop_filtered(
+            gst::ClockTime::from_seconds(60),
+            &[gst::MessageType::Eos, gst::MessageType::Error],
+        )
+        .expect("the pipeline ends");
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+}
+
+/// What [`missed`] says when all is well.
+pub const NONE: [f64; 0] = [];
+
+/// Says which of the instants have nothing heard within the tolerance, all in seconds.
+pub fn missed(instants: &[f64], heard: &[f64], tolerance: f64) -> Vec<f64> {
+    instants
+        .iter()
+        .copied()
+        .filter(|t| !heard.iter().any(|h| (h - t).abs() <= tolerance))
+        .collect()
+}
