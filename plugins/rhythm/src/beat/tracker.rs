@@ -14,10 +14,9 @@ const LATE: usize = 6;
 const SAME_TEMPO: f64 = 0.04;
 /// Another tempo is taken when it is this many times as probable.
 const TEMPO_HYSTERESIS: f32 = 2.0;
-/// The next place in the bar is taken unless another one is this many times as probable.
+/// The next place in the bar is taken unless another one is this many times as probable, and it is
+/// told for the first time when it is that much more probable than any other.
 const BAR_HYSTERESIS: f32 = 1.5;
-/// Share of the mass that the place in the bar must have to be told for the first time.
-const BAR_KNOWN: f32 = 0.5;
 /// The next beat is looked for between these shares of an interval after the last one.
 const GAP: (f64, f64) = (0.62, 1.62);
 /// Posterior probability, and mean of the onset function's maxima, that a report needs.
@@ -330,13 +329,16 @@ impl Tracker {
         self.forward.slots(self.alike(tempo), d, &mut self.by_slot);
         let (space, state) = (&self.forward.space, &mut self.state);
         let by_slot = &self.by_slot;
-        let all: f32 = by_slot.iter().sum();
-        let likely = (0..by_slot.len())
-            .max_by(|&a, &b| by_slot[a].total_cmp(&by_slot[b]))
-            .unwrap_or(0);
+        let most = |but: Option<usize>| {
+            (0..by_slot.len())
+                .filter(|&slot| Some(slot) != but)
+                .max_by(|&a, &b| by_slot[a].total_cmp(&by_slot[b]))
+        };
+        let likely = most(None).unwrap_or(0);
+        let rival = most(Some(likely)).map_or(0.0, |slot| by_slot[slot]);
         state.slot = match state.slot.map(|s| space.slots[s].after) {
             Some(next) if by_slot[likely] <= BAR_HYSTERESIS * by_slot[next] => Some(next),
-            None if by_slot[likely] < BAR_KNOWN * all => None,
+            None if by_slot[likely] <= BAR_HYSTERESIS * rival => None,
             _ => Some(likely),
         };
 
