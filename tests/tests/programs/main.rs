@@ -1,5 +1,8 @@
 //! What a user runs, run as a user would: scripts, examples, the pipelines on the pages.
 
+// So that the lints know all of this for a test.
+#![cfg(test)]
+
 mod examples;
 mod pages;
 mod pipelines;

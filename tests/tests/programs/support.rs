@@ -117,6 +117,12 @@ pub fn clicks(seconds: u32) -> Vec<f64> {
 
 /// Writes the metronome as a WAV file: sudden bursts that die away, every fourth twice as loud.
 pub fn click_wav(path: &Path, seconds: u32) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: RATE,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
     let mut samples = vec![0i16; (seconds * RATE) as usize];
     for (n, instant) in clicks(seconds).into_iter().enumerate() {
         let level = if n % 4 == 0 { 8000.0 } else { 4000.0 };
@@ -134,21 +140,11 @@ pub fn click_wav(path: &Path, seconds: u32) {
             *sample = (level * tone * (-t / 0.012).exp()) as i16;
         }
     }
-    let bytes = samples.iter().flat_map(|s| s.to_le_bytes());
-    let size = 2 * samples.len() as u32;
-    let mut wav = Vec::new();
-    wav.extend_from_slice(b"RIFF");
-    wav.extend((size + 36).to_le_bytes());
-    wav.extend_from_slice(b"WAVEfmt ");
-    wav.extend(16u32.to_le_bytes());
-    // PCM, one channel.
-    wav.extend([1u16, 1].iter().flat_map(|v| v.to_le_bytes()));
-    wav.extend([RATE, 2 * RATE].iter().flat_map(|v| v.to_le_bytes()));
-    wav.extend([2u16, 16].iter().flat_map(|v| v.to_le_bytes()));
-    wav.extend_from_slice(b"data");
-    wav.extend(size.to_le_bytes());
-    wav.extend(bytes);
-    std::fs::write(path, wav).unwrap();
+    let mut wav = hound::WavWriter::create(path, spec).unwrap();
+    for sample in samples {
+        wav.write_sample(sample).unwrap();
+    }
+    wav.finalize().unwrap();
 }
 
 /// Writes the metronome through the rest of a pipeline, whose element `file` writes.
