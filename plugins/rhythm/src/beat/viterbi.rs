@@ -336,7 +336,7 @@ impl Offline {
         }
         let sounds = start + region / 2 + (SOUNDS * frame_rate) as u64;
         let long = (SILENCE * frame_rate) as u64;
-        let silent = |n: u64| self.at(n).is_none_or(|heard| heard.silent);
+        let silent = |n: u64| self.at(n).is_some_and(|heard| heard.silent);
         let after = (sounds..sounds + long).take_while(|&n| silent(n)).count();
         let before = (sounds.saturating_sub(long)..sounds)
             .rev()
