@@ -10,13 +10,17 @@ const BUDGET: usize = 32 << 20;
 /// The way back is kept for at least and at most this many frames.
 const FEWEST_FRAMES: usize = 2_000;
 const MOST_FRAMES: usize = 30_000;
-/// Seconds of silence that end the music.
-const SILENCE: f64 = 1.2;
+/// Seconds of silence after which it says nothing about the pointer.
+const HUSH: f64 = 1.2;
+/// Seconds of silence in which no beats are told; beats go on through shorter rests.
+const SILENCE: f64 = 4.0;
 /// Seconds after its instant by which a beat has sounded.
 const SOUNDS: f64 = 0.05;
 /// A beat whose neighbours' onset functions are below this on average is none.
 const LEAST_ON_BEATS: f64 = 0.05;
-/// Neighbours on either side over which that average and the confidence are taken, and the tempo.
+/// Neighbours on either side over which that average is taken.
+const FAR: usize = 16;
+/// The same for the confidence and the tempo.
 const NEIGHBOURS: usize = 6;
 /// Intervals within this share of the middle one make the tempo.
 const STEADY: f64 = 0.1;
@@ -165,7 +169,7 @@ impl Offline {
             beat: observed.log(Place::Back).max(observed.log(Place::Down)),
         };
         // Long silence says nothing about the pointer.
-        let observed = (self.silence < SILENCE).then_some(&observed);
+        let observed = (self.silence < HUSH).then_some(&observed);
         self.step(place, observed);
         self.frames += 1;
     }
@@ -332,7 +336,7 @@ impl Offline {
         }
         let sounds = start + region / 2 + (SOUNDS * frame_rate) as u64;
         let long = (SILENCE * frame_rate) as u64;
-        let silent = |n: u64| self.at(n).is_none_or(|heard| heard.silent);
+        let silent = |n: u64| self.at(n).is_some_and(|heard| heard.silent);
         let after = (sounds..sounds + long).take_while(|&n| silent(n)).count();
         let before = (sounds.saturating_sub(long)..sounds)
             .rev()
@@ -359,7 +363,9 @@ impl Offline {
             let mean =
                 |of: &dyn Fn(&Decided) -> f64| near.iter().map(of).sum::<f64>() / near.len() as f64;
             let strength = mean(&|b| b.strength);
-            if beat.silent || strength < LEAST_ON_BEATS {
+            let far = &decided[around(n, FAR)];
+            let on_beats = far.iter().map(|b| b.strength).sum::<f64>() / far.len() as f64;
+            if beat.silent || on_beats < LEAST_ON_BEATS {
                 continue;
             }
             let features = [
