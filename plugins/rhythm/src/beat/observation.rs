@@ -43,9 +43,9 @@ const WEIGHTS: [[f32; 8]; 4] = [
     [-0.38, 1.12, 0.59, 0.91, 1.70, 0.65, -0.87, -0.15],
 ];
 /// How much of that counts: the frames of one beat are far from independent.
-const TEMPER: f32 = 0.5;
+const TEMPER: f32 = 0.4;
 /// The same of the half-way place, on top.
-const TEMPER_HALF: f32 = 0.4;
+const TEMPER_HALF: f32 = 0.5;
 
 /// log P(frame | place) − log P(frame | elsewhere), by [`Place`].
 #[derive(Clone, Copy, Debug)]
