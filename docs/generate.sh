@@ -51,7 +51,7 @@ END
         } >"$page"
         # Its first sentence, which may go over several lines.
         printf '| [`%s`](%s.md) | %s |\n' "$element" "$element" \
-            "$(sed -n '3,/^$/p' "$page" | tr '\n' ' ' | sed -E 's/^(`[^`]+` )?//; s/\. .*|\.? *$//')"
+            "$(sed -n '3,/^$/p' "$page" | tr '\n' ' ' | sed -E 's/^(`[^`]+` )?(.)/\U\2/; s/\. .*|\.? *$//')"
     done
     printf '\n```text\n'
     inspect dance

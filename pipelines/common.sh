@@ -141,13 +141,13 @@ keep_output() {
     (cd -- "$origin" && mv -f -- "$scratch/$1" "$2")
 }
 
-# The picture where media has none: the spectrum, whose louder parts rise and fade into deep blue.
-# A small picture scaled up glows, and costs little. The scope draws one picture for each buffer that
-# is shorter than a frame, hence buffers of a frame each.
+# The picture where media has none: the spectrum up to 7.7 kHz, whose louder parts rise and fade into
+# deep blue. A small picture scaled up glows, and costs little. The scope draws more pictures than
+# its frame rate says when sound comes in short buffers, hence videorate.
 spectrum=(
-    audioconvert ! audioresample ! audio/x-raw,rate=48000 ! audiobuffersplit output-buffer-duration=1/30
-    ! volume volume=0.3 ! spectrascope shader=fade-and-move-up shade-amount=0x180a05
-    ! video/x-raw,width=128,height=72,framerate=30/1
+    audioconvert ! audioresample ! audio/x-raw,rate=15360 ! volume volume=0.3
+    ! spectrascope shader=fade-and-move-up shade-amount=0x0c0502
+    ! video/x-raw,width=256,height=144,framerate=30/1 ! videorate
     ! videoconvert ! video/x-raw,format=I420 ! videobalance contrast=0.75 brightness=-0.12
     ! videoscale method=bilinear ! video/x-raw,width=1280,height=720
 )

@@ -64,7 +64,7 @@ read -r beats downbeats onsets bpm instant < <(jq -rs '
 
 open_output "$png"
 gst-launch-1.0 -q avwait name=wait mode=running-time target-running-time="$instant" \
-    uridecodebin uri="$(cd -- "$origin" && file_uri "$mp4")" caps=video/x-raw expose-all-streams=false ! wait.vsink \
+    uridecodebin uri="$(cd -- "$origin" && file_uri "$mp4")" ! queue ! wait.vsink \
     wait.vsrc ! videoconvert ! pngenc snapshot=true ! filesink location=frame.png >&2 ||
     die "could not take a frame from $mp4"
 keep_output frame.png "$png"

@@ -25,7 +25,7 @@ fn pipelines(page: &Path) -> Vec<String> {
 fn check(page: &Path) {
     let dir = tempfile::tempdir().unwrap();
     click_song(&dir.path().join("song.ogg"), 4);
-    click_movie(&dir.path().join("movie.mkv"), 4);
+    click_movie(&dir.path().join("dance.mp4"), 4);
     let found = pipelines(page);
     assert!(!found.is_empty(), "no pipeline in {page:?}");
     for pipeline in found {
@@ -41,6 +41,7 @@ fn check(page: &Path) {
         ] {
             line = line.replace(device, stand_in);
         }
+        line = line.replace("/path/", &format!("{}/", dir.path().display()));
         println!("{line}");
         // The shell of the reader splits it, so a shell does here.
         run(command(30, "sh")

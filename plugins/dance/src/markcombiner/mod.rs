@@ -29,7 +29,7 @@
 //!
 //! A seek is sent up both branches.
 //!
-//! ```text
+//! ```sh
 //! gst-launch-1.0 filesrc location=dance.mp4 ! decodebin name=d \
 //!     markcombiner name=c ! videoconvert ! rhythmoverlay ! autovideosink \
 //!     d. ! queue ! videoconvert ! c.media \

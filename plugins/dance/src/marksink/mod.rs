@@ -18,7 +18,7 @@
 //! in one write, so that `tail -f` follows the marks; what a full disk cut short is taken back, so
 //! that the file holds whole records only. Standard output is `location=/dev/stdout`.
 //!
-//! ```text
+//! ```sh
 //! gst-launch-1.0 filesrc location=song.ogg ! decodebin ! audioconvert ! onsetdetect ! \
 //!     marksink location=song.jsonl
 //! ```

@@ -1,4 +1,43 @@
-//! Draws rhythm onto video: beat flash, bar counter, tempo and onset strip.
+//! `rhythmoverlay` draws rhythm onto video: beat flash, bar counter, tempo and onset strip.
+//!
+//! The marks are those of the meta `GstRhythmMeta` on the video's buffers, where `markcombiner`
+//! puts them, and the tempo also that of the sticky event `rhythm-tempo`. On a plate in a corner
+//! of the safe area the overlay shows a lamp that flashes on each beat, the tempo, the beats of
+//! the bar with the present one lit (the first in the accent color), and a strip on which the
+//! marks of the last seconds go by: onsets low, beats higher, downbeats over the full height,
+//! beats of the dancing hanging from above.
+//!
+//! ```sh
+//! gst-launch-1.0 filesrc location=song.ogg ! decodebin ! audioconvert ! tee name=t \
+//!     t. ! queue ! onsetdetect ! combiner.marks \
+//!     videotestsrc is-live=true num-buffers=300 ! video/x-raw,width=1920,height=1080 ! combiner.media \
+//!     markcombiner name=combiner ! rhythmoverlay ! videoconvert ! autovideosink \
+//!     t. ! queue ! autoaudiosink
+//! ```
+//!
+//! ## Timing
+//!
+//! A flash begins on the frame that covers the instant of its mark, compared in running time
+//! where the mark has one and in timestamps otherwise, and fades from that instant. Marks may
+//! come early (up to 1024 wait for their frame) or late (then the flash is seen as far as it has
+//! faded by then). A frame that neither has a duration nor a frame rate covers only the instant
+//! at which it begins. Frames without timestamps pass through undrawn.
+//!
+//! ## Flashes
+//!
+//! At most `max-flashes` flashes begin in any second, by default the three that WCAG 2.3.1
+//! allows. Where the tempo is too fast for that, downbeats win: of a bar with an even number of
+//! beats every other beat flashes, and if that is still too much, or the number is odd, its
+//! first beat alone. Where tempo or metre are not known, or wrong, flashes that would be one too
+//! many are left out as they come, downbeats too. The bar counter always moves on.
+//!
+//! ## Negotiation
+//!
+//! Where downstream takes `GstVideoOverlayComposition` metas, the picture is left as it is and
+//! gets such a meta; a meta that is there already is extended. Elsewhere the overlay is blended
+//! into the picture in place, in any raw format but UYVP and those of palettes and tiles, which
+//! the caps refuse. GStreamer blends into YCbCr with the matrix of ITU-R BT.709 and the limited range,
+//! whatever the video's: on full-range video the overlay is a little paler than its colors say.
 
 use gst::glib;
 use gst::prelude::*;
@@ -82,46 +121,7 @@ impl Position {
 }
 
 glib::wrapper! {
-    /// `rhythmoverlay`: video with marks in, the same video with the broadcast overlay out.
-    ///
-    /// The marks are those of the meta `GstRhythmMeta` on the video's buffers, where `markcombiner`
-    /// puts them, and the tempo also that of the sticky event `rhythm-tempo`. On a plate in a corner
-    /// of the safe area the overlay shows a lamp that flashes on each beat, the tempo, the beats of
-    /// the bar with the present one lit (the first in the accent color), and a strip on which the
-    /// marks of the last seconds go by: onsets low, beats higher, downbeats over the full height,
-    /// beats of the dancing hanging from above.
-    ///
-    /// ```console
-    /// gst-launch-1.0 filesrc location=song.ogg ! decodebin ! audioconvert ! tee name=t \
-    ///     t. ! queue ! onsetdetect ! combiner.marks \
-    ///     videotestsrc is-live=true ! video/x-raw,width=1920,height=1080 ! combiner.media \
-    ///     markcombiner name=combiner ! rhythmoverlay ! videoconvert ! autovideosink \
-    ///     t. ! queue ! autoaudiosink
-    /// ```
-    ///
-    /// # Timing
-    ///
-    /// A flash begins on the frame that covers the instant of its mark, compared in running time
-    /// where the mark has one and in timestamps otherwise, and fades from that instant. Marks may
-    /// come early (up to 1024 wait for their frame) or late (then the flash is seen as far as it has
-    /// faded by then). A frame that neither has a duration nor a frame rate covers only the instant
-    /// at which it begins. Frames without timestamps pass through undrawn.
-    ///
-    /// # Flashes
-    ///
-    /// At most `max-flashes` flashes begin in any second, by default the three that WCAG 2.3.1
-    /// allows. Where the tempo is too fast for that, downbeats win: of a bar with an even number of
-    /// beats every other beat flashes, and if that is still too much, or the number is odd, its
-    /// first beat alone. Where tempo or metre are not known, or wrong, flashes that would be one too
-    /// many are left out as they come, downbeats too. The bar counter always moves on.
-    ///
-    /// # Negotiation
-    ///
-    /// Where downstream takes `GstVideoOverlayComposition` metas, the picture is left as it is and
-    /// gets such a meta; a meta that is there already is extended. Elsewhere the overlay is blended
-    /// into the picture in place, in any raw format but UYVP and those of palettes and tiles, which
-    /// the caps refuse. GStreamer blends into YCbCr with the matrix of ITU-R BT.709 and the limited range,
-    /// whatever the video's: on full-range video the overlay is a little paler than its colors say.
+    /// Draws rhythm onto video.
     pub struct RhythmOverlay(ObjectSubclass<imp::RhythmOverlay>)
         @extends gst::Element, gst::Object;
 }
