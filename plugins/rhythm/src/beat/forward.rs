@@ -107,7 +107,7 @@ impl Forward {
         }
         self.frames += 1;
         let total: f32 = self.mass.iter().sum();
-        if self.frames % NORMALISE_EVERY == 0 || !(1e-3..1e3).contains(&total) {
+        if self.frames.is_multiple_of(NORMALISE_EVERY) || !(1e-3..1e3).contains(&total) {
             self.normalise();
         }
     }
