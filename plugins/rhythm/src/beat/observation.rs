@@ -42,24 +42,27 @@ const WEIGHTS: [[f32; 8]; 4] = [
     [-0.72, 1.91, 0.18, 0.76, 2.05, 0.09, 0.33, 0.43],
     [-0.38, 1.12, 0.59, 0.91, 1.70, 0.65, -0.87, -0.15],
 ];
-/// How much of that counts: the frames of one beat are far from independent.
-const TEMPER: f32 = 0.4;
-/// The same of the half-way place, on top.
-const TEMPER_HALF: f32 = 0.5;
+/// How much of that counts, of beats and of half-beats: the frames of one beat are far from
+/// independent, and so are the beats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Temper {
+    pub beat: f32,
+    pub half: f32,
+}
 
 /// log P(frame | place) − log P(frame | elsewhere), by [`Place`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observation([f32; 4]);
 
 impl Observation {
-    pub fn new(frame: &Frame) -> Self {
+    pub fn new(frame: &Frame, temper: Temper) -> Self {
         let root = |x: f32| x.clamp(0.0, 1.0).sqrt();
         let (all, low) = (root(frame.flux), root(frame.low));
         let (mid, high) = (root(frame.mid), root(frame.high));
         let features = [1.0, all, low, mid, high, low * mid, low * high, mid * high];
-        let mut ratios =
-            WEIGHTS.map(|row| TEMPER * row.iter().zip(&features).map(|(w, x)| w * x).sum::<f32>());
-        ratios[Place::Half as usize] *= TEMPER_HALF;
+        let mut ratios = WEIGHTS
+            .map(|row| temper.beat * row.iter().zip(&features).map(|(w, x)| w * x).sum::<f32>());
+        ratios[Place::Half as usize] *= temper.half / temper.beat;
         Self(ratios)
     }
 

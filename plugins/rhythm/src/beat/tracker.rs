@@ -3,11 +3,16 @@
 use std::ops::RangeInclusive;
 
 use super::forward::Forward;
-use super::observation::{Observation, Thinner};
+use super::observation::{Observation, Temper, Thinner};
 use super::space::Space;
 use super::{Beat, Config, Error, Event, Hearing, Tempo, logistic};
 use crate::onset::Frame;
 
+/// Chosen on the half of the music that is tuned on.
+const TEMPER: Temper = Temper {
+    beat: 0.4,
+    half: 0.2,
+};
 /// A beat is given up this many frames after its instant, if it has not sounded.
 const LATE: usize = 6;
 /// Tempi within this share of one another count as one.
@@ -24,8 +29,9 @@ const LEAST_POSTERIOR: f32 = 0.3;
 const LEAST_BUSY: f32 = 0.05;
 /// How fast that mean follows: share of the newest beat.
 const FOLLOW: f32 = 0.2;
-/// Seconds of silence after which what cannot be heard is not predicted.
-const HUSH: f64 = 0.05;
+/// Where it is this much quieter (dB) than the loudest of late, what cannot be heard is not
+/// predicted.
+const HUSH: f32 = 45.0;
 /// Seconds of silence, and without any onset in what sounds, after which the beat is lost.
 const LOST_IN_SILENCE: f64 = 2.5;
 const LOST_WITHOUT_ONSET: f64 = 5.0;
@@ -45,8 +51,8 @@ const CONFIDENCE: [f64; 4] = [0.0, 1.0, 0.0, 0.0];
 ///
 /// A beat is normally reported [`Config::lead`] seconds before its instant, as a prediction, on the
 /// clock of the frames; a frame itself reaches the tracker some milliseconds after the time it
-/// speaks of ([`crate::onset::Detector::delay`]). After more than 50 ms of silence nothing is
-/// predicted: there a beat is reported when it sounds, up to [`Tracker::delay`] late, or not at all.
+/// speaks of ([`crate::onset::Detector::delay`]). Where it is quiet (45 dB below the loudest of
+/// late) nothing is predicted: there a beat is reported when it sounds, up to [`Tracker::delay`] late, or not at all.
 /// Two beats are at least 0.6 of the present interval apart. Between two frames the work and the
 /// memory are constant, and [`Tracker::push`] does not allocate.
 pub struct Tracker {
@@ -87,6 +93,8 @@ struct State {
     /// Seconds of silence and since the last onset.
     silence: f64,
     without_onset: f64,
+    /// It is too quiet to predict.
+    hushed: bool,
     /// The onset function of the last frames, the newest last.
     recent: [f32; 2 * LATE],
 }
@@ -105,6 +113,7 @@ impl State {
         strongest: 0.0,
         silence: f64::INFINITY,
         without_onset: f64::INFINITY,
+        hushed: false,
         recent: [0.0; 2 * LATE],
     };
 }
@@ -174,7 +183,7 @@ impl Tracker {
         if !self.listen(&frame, out) {
             return;
         }
-        self.forward.step(&Observation::new(&frame));
+        self.forward.step(&Observation::new(&frame, TEMPER));
         let tempo = self.follow_tempo();
         if let Some((ahead, posterior)) = self.find_beat(&frame, tempo) {
             self.decide(&frame, tempo, ahead, posterior, out);
@@ -185,10 +194,12 @@ impl Tracker {
     fn listen(&mut self, frame: &Frame, out: &mut impl FnMut(Event)) -> bool {
         let frame_rate = self.thinner.frame_rate();
         let silent = self.hearing.is_silent(frame.level, frame_rate);
+        let hushed = silent || frame.level < self.hearing.loudest - HUSH;
         let state = &mut self.state;
+        state.hushed = hushed;
         state.recent.rotate_left(1);
         state.recent[2 * LATE - 1] = frame.flux;
-        state.strongest = state.strongest.max(frame.flux);
+        state.strongest = state.strongest.max(frame.flux.min(1.0));
         state.silence = if silent {
             state.silence + 1.0 / frame_rate
         } else {
@@ -286,7 +297,7 @@ impl Tracker {
         let window = from as usize..ahead.len().min((to as usize).saturating_add(1));
         let best = window.max_by(|&a, &b| smooth(a).total_cmp(&smooth(b)))?;
         // While it is quiet, only a beat that is about to be given up is looked at.
-        let hushed = self.state.silence > HUSH;
+        let hushed = self.state.hushed;
         let due = if hushed {
             best <= 1
         } else {
@@ -353,7 +364,7 @@ impl Tracker {
         state.strongest = 0.0;
         state.sure += (posterior - state.sure) * FOLLOW;
         let confidence = confidence(posterior, state.busy, state.sure);
-        let told = posterior > LEAST_POSTERIOR && state.busy > LEAST_BUSY && state.silence <= HUSH;
+        let told = posterior > LEAST_POSTERIOR && state.busy > LEAST_BUSY && !state.hushed;
         // Told or not, this beat has been decided on.
         state.last = Some(time);
         if !told {

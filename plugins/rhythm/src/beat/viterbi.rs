@@ -1,10 +1,15 @@
 //! Beats of a whole stream.
 
-use super::observation::{Observation, Place, Thinner};
+use super::observation::{Observation, Place, Temper, Thinner};
 use super::space::Space;
 use super::{Beat, Config, Error, Hearing, logistic};
 use crate::onset::Frame;
 
+/// Chosen on the half of the music that is tuned on.
+const TEMPER: Temper = Temper {
+    beat: 0.3,
+    half: 0.27,
+};
 /// Memory for the way back through the states, in bytes, as long as [`FEWEST_FRAMES`] fit.
 const BUDGET: usize = 32 << 20;
 /// The way back is kept for at least and at most this many frames.
@@ -16,9 +21,12 @@ const HUSH: f64 = 1.2;
 const SILENCE: f64 = 4.0;
 /// Seconds after its instant by which a beat has sounded.
 const SOUNDS: f64 = 0.05;
-/// A beat whose neighbours' onset functions are below this on average is none.
-const LEAST_ON_BEATS: f64 = 0.05;
-/// Neighbours on either side over which that average is taken.
+/// A beat of this strength sounds.
+const AUDIBLE: f64 = 0.1;
+/// Of its neighbours at least this many, and this share, must sound.
+const FEWEST_AUDIBLE: usize = 3;
+const LEAST_AUDIBLE: f64 = 0.1;
+/// Neighbours on either side that are asked.
 const FAR: usize = 16;
 /// The same for the confidence and the tempo.
 const NEIGHBOURS: usize = 6;
@@ -160,7 +168,7 @@ impl Offline {
         } else {
             0.0
         };
-        let observed = Observation::new(&frame);
+        let observed = Observation::new(&frame, TEMPER);
         let place = (self.frames % self.window as u64) as usize;
         self.heard[place] = Heard {
             time: frame.time,
@@ -348,7 +356,9 @@ impl Offline {
             strength: f64::from(strength),
             slot,
             fit: f64::from(fit) - f64::from(fit_half.max(-10.0)),
-            silent: silent(sounds) && strength < 0.1 && (after + before) as u64 >= long,
+            silent: silent(sounds)
+                && f64::from(strength) < AUDIBLE
+                && (after + before) as u64 >= long,
         }
     }
 
@@ -364,14 +374,17 @@ impl Offline {
                 |of: &dyn Fn(&Decided) -> f64| near.iter().map(of).sum::<f64>() / near.len() as f64;
             let strength = mean(&|b| b.strength);
             let far = &decided[around(n, FAR)];
-            let on_beats = far.iter().map(|b| b.strength).sum::<f64>() / far.len() as f64;
-            if beat.silent || on_beats < LEAST_ON_BEATS {
+            let audible = far.iter().filter(|b| b.strength > AUDIBLE).count();
+            if beat.silent
+                || audible < FEWEST_AUDIBLE
+                || (audible as f64) < LEAST_AUDIBLE * far.len() as f64
+            {
                 continue;
             }
             let features = [
                 1.0,
                 strength,
-                mean(&|b| f64::from(u8::from(b.strength > 0.1))),
+                mean(&|b| f64::from(u8::from(b.strength > AUDIBLE))),
                 mean(&|b| b.fit),
             ];
             intervals.clear();
