@@ -45,7 +45,7 @@ const TEMPO_FOLLOW: f64 = 0.25;
 const AROUND: f64 = 0.05;
 /// Constant and weights of (log-odds of the posterior, mean of the onset function's maxima from
 /// beat to beat, mean posterior of the last beats) in the log-odds of the confidence; fitted on the half tuned on.
-const CONFIDENCE: [f64; 4] = [0.0, 1.0, 0.0, 0.0];
+const CONFIDENCE: [f64; 4] = [0.12, 0.44, 1.11, -0.75];
 
 /// The online tracker: reports each beat once, in ascending order, from the forward pass alone.
 ///

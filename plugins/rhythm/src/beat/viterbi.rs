@@ -35,7 +35,7 @@ const STEADY: f64 = 0.1;
 /// Constant and weights of (mean strength of the neighbours, share of them that sound, how much
 /// better beats fit than half-beats) in the log-odds of the confidence; fitted on the half tuned
 /// on.
-const CONFIDENCE: [f64; 4] = [0.0, 0.0, 0.0, 0.0];
+const CONFIDENCE: [f64; 4] = [-1.27, 3.4, 1.91, -0.44];
 
 /// One frame that may still be part of a beat.
 #[derive(Clone, Copy, Debug, Default)]
