@@ -18,7 +18,7 @@ const JUMP: f64 = 1e-4;
 const METRE_CHANGE: f64 = 0.002;
 /// The metre preferred where others fit as well, and what a beat of another costs (log).
 const COMMON: u8 = 4;
-const RARE: f32 = 0.05;
+const RARE: f32 = 0.03;
 /// Share of a beat in which it sounds.
 const REGION: f64 = 0.08;
 /// Share of tempo changes too improbable to be followed one by one.
