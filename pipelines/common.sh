@@ -12,8 +12,8 @@ PATH=$PATH:$HOME/.cargo/bin
 # Debian packages: to build the plugin, and to run the pipelines.
 build_packages=(gcc libc6-dev pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
 media_packages=(
-    gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-base-apps
-    gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+    gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+    gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
 )
 
 say() { printf '%s\n' "$*" >&2; }
@@ -96,9 +96,15 @@ file_uri() {
     printf '%s\n' "$uri"
 }
 
-# open_media MEDIA: sets uri, has_audio and has_video, or stops with the reason.
+# first_buffer KIND: whether uridecodebin finds audio or video in the media at uri, as the pipeline
+# will; the reason why not goes to standard output.
+first_buffer() {
+    timeout 60 gst-launch-1.0 -q uridecodebin uri="$uri" ! "$1/x-raw" ! fakesink num-buffers=1 2>&1
+}
+
+# open_media MEDIA: sets uri and has_video; stops with the reason where there is no sound.
 open_media() {
-    local media=$1 found
+    local media=$1 reason
     if [[ $media == *://* ]]; then
         uri=$media
     else
@@ -106,14 +112,12 @@ open_media() {
         [[ -f $media && -r $media ]] || die "cannot read: $media"
         uri=$(file_uri "$media")
     fi
-    found=$(LC_ALL=C gst-discoverer-1.0 "$uri" 2>&1) || true
-    has_audio=false has_video=false
-    [[ $found =~ $'\n'\ +audio(\ \#[0-9]+)?: ]] && has_audio=true
-    [[ $found =~ $'\n'\ +video(\ \#[0-9]+)?: ]] && has_video=true
-    if ! $has_audio; then
-        say "$found"
+    if ! reason=$(first_buffer audio); then
+        say "$reason"
         die "no audio in $media, so there is no rhythm to hear"
     fi
+    has_video=true
+    first_buffer video >/dev/null || has_video=false
 }
 
 # open_output FILE...: stops when one cannot be written. Makes an empty folder beside the first and
