@@ -75,7 +75,6 @@ fn play(pipeline: &gst::Pipeline) -> Result<(), Box<dyn Error>> {
                 };
                 print(&Mark::from_structure(s)?);
             }
-            // A file without sound reaches its end before the sink has seen anything.
             MessageView::Eos(_) => return Ok(()),
             MessageView::Error(err) => {
                 let source = err.src().map(|s| s.path_string()).unwrap_or_default();
