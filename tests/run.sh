@@ -62,7 +62,9 @@ unset GSTDANCE_PLUGIN_DIR
 
 # The pages are generated from the release build, which users run.
 meson=$target/meson
-check "meson setup" meson setup --wipe "$meson" -Dcargo_target_dir="$target" -Dstatic=true --prefix=/usr
+# `--wipe` wants a build tree that is whole, which an interrupted run does not leave.
+rm -rf -- "$meson"
+check "meson setup" meson setup "$meson" -Dcargo_target_dir="$target" -Dstatic=true --prefix=/usr
 check "meson compile" meson compile -C "$meson"
 check "static linking from C, inspection" meson test -C "$meson" --suite static --print-errorlogs
 installed() {

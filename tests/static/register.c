@@ -6,7 +6,7 @@
 #include <gst/gst.h>
 
 /* The one symbol of ours. */
-extern gboolean gst_plugin_dance_register (void);
+extern void gst_plugin_dance_register (void);
 
 static const char *const wanted[] = {
   "onsetdetect", "markcombiner", "rhythmoverlay", "marksink",
@@ -55,10 +55,7 @@ main (int argc, char **argv)
     g_printerr ("the plugin is installed here already: set GST_PLUGIN_PATH aside\n");
     return 1;
   }
-  if (!gst_plugin_dance_register ()) {
-    g_printerr ("gst_plugin_dance_register() failed\n");
-    return 1;
-  }
+  gst_plugin_dance_register ();
   for (guint i = 0; i < G_N_ELEMENTS (wanted); i++)
     ok &= make (wanted[i]);
   gst_deinit ();
