@@ -1,0 +1,67 @@
+//! ONNX models for streaming media: found, checked, and run as the user asked or not at all.
+//!
+//! This crate stands between an element and [ONNX Runtime](https://onnxruntime.ai). It knows nothing of GStreamer.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use dance_inference::{Model, Runtime, Search, SessionConfig};
+//!
+//! # fn main() -> dance_inference::Result<()> {
+//! let runtime = Runtime::get(&Search::new(None))?;
+//! let config = SessionConfig { providers: "cuda,cpu".parse()?, allow_fallback: true, ..SessionConfig::default() };
+//! let model = Model::load(&runtime, Path::new("rhythm.onnx"), "rhythm", &config)?;
+//! for fallback in model.fallbacks() {
+//!     tracing::warn!("{} is not used: {}", fallback.provider, fallback.reason);
+//! }
+//!
+//! let mut stream = model.stream(&[("batch", 1), ("time", 1)])?;
+//! stream.set("features", &[0.0_f32; 80])?;
+//! stream.run()?;
+//! let activations = stream.output::<f32>("activations")?;
+//! # let _ = activations; Ok(())
+//! # }
+//! ```
+//!
+//! # The library
+//! Nothing is linked. [`Search`] looks for the library of ONNX Runtime at an explicit path, at `ORT_DYLIB_PATH`,
+//! beside the plugin, and where the dynamic linker looks; [`Runtime::get`] takes it if it is
+//! [`MINIMUM_VERSION`] or newer. A process has one: its log goes where [`set_log_sink`] says.
+//!
+//! # Honesty about providers
+//! [`Providers`] is a demand. What was named and cannot be had is an error, unless the configuration allows a
+//! fall-back, and then [`Model::fallbacks`] tells of it. What runs where is asked of the session itself
+//! ([`Assignment`]): that a provider is built into ONNX Runtime says nothing about the machine, and that it was
+//! registered nothing about the graph.
+//!
+//! # Cost
+//! One thread and no spinning, unless asked otherwise. A model run six times a second on two cores costs, with ONNX
+//! Runtime's defaults and with ours, what the example `idle_cost` prints; the figures are in its source.
+//!
+//! # What has been run, and what not
+//! Run by the tests: everything on the processor, with every minor version from 1.24 to 1.31 (`tests/ort-matrix.sh`);
+//! for CUDA and TensorRT the choice, the refusal and the fall-back, on a machine without a GPU. Not run: a model on a
+//! GPU, by CUDA or by TensorRT; the engine cache; the refusal by a session that a GPU build makes on a machine whose
+//! driver is missing or whose GPU is too old. State is kept in the processor's memory, so a model on a GPU copies it
+//! both ways at each run.
+
+pub mod card;
+mod error;
+mod library;
+mod lock;
+mod model;
+mod provider;
+mod runtime;
+mod session;
+mod stream;
+mod tensorrt;
+
+pub use card::{Axis, Card, METADATA_KEY, Port};
+pub use error::{Error, Result};
+pub use library::{Fault, Library, MINIMUM_VERSION, Search, Version};
+pub use model::{Model, ModelFile, Progress};
+pub use provider::{Assignment, ExecutionProvider, Fallback, Providers};
+pub use runtime::{
+    LogLevel, LogRecord, LogSink, Runtime, set_log_level, set_log_sink, user_cache_directory,
+};
+pub use session::SessionConfig;
+pub use stream::Stream;
