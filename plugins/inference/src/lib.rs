@@ -39,10 +39,11 @@
 //!
 //! # What has been run, and what not
 //! Run by the tests: everything on the processor, with every minor version from 1.24 to 1.31 (`tests/ort-matrix.sh`);
-//! for CUDA and TensorRT the choice, the refusal and the fall-back, on a machine without a GPU. Not run: a model on a
-//! GPU, by CUDA or by TensorRT; the engine cache; the refusal by a session that a GPU build makes on a machine whose
-//! driver is missing or whose GPU is too old. State is kept in the processor's memory, so a model on a GPU copies it
-//! both ways at each run.
+//! for CUDA and TensorRT the choice, the refusal and the fall-back, on a machine without a GPU, with the builds for
+//! the processor and, by hand, with the build for GPUs (PyPI's onnxruntime-gpu 1.24.4), which says which of NVIDIA's
+//! libraries it misses. Not run: a model on a GPU, by CUDA or by TensorRT; the engine cache; the refusal where all
+//! libraries are there and the driver or the GPU is not. State is kept in the processor's memory, so a model on a GPU
+//! copies it both ways at each run.
 
 pub mod card;
 mod error;
