@@ -34,11 +34,15 @@
 //! registered nothing about the graph.
 //!
 //! # Cost
-//! One thread and no spinning, unless asked otherwise. A model run six times a second on two cores costs, with ONNX
-//! Runtime's defaults and with ours, what the example `idle_cost` prints; the figures are in its source.
+//! One thread and no spinning, unless asked otherwise: between two runs of a small model the defaults of ONNX Runtime
+//! keep a thread on each core busy waiting. A model run six times a second on two cores that had other work too cost
+//! 32.9 % of a core with those defaults, 0.6 % without the spinning, and 0.4 % as we set it (`cargo run -p
+//! dance-inference --example idle_cost`, ONNX Runtime 1.31.1; spinning takes what is free, so the first figure depends
+//! on the other work). The benchmark `run` measures what a run costs beside the network.
 //!
 //! # What has been run, and what not
-//! Run by the tests: everything on the processor, with every minor version from 1.24 to 1.31 (`tests/ort-matrix.sh`);
+//! Run by the tests: everything on the processor, with every minor version from 1.24 to 1.31
+//! (`tests/ort-matrix.sh`);
 //! for CUDA and TensorRT the choice, the refusal and the fall-back, on a machine without a GPU, with the builds for
 //! the processor and, by hand, with the build for GPUs (PyPI's onnxruntime-gpu 1.24.4), which says which of NVIDIA's
 //! libraries it misses. Not run: a model on a GPU, by CUDA or by TensorRT; the engine cache; the refusal where all
