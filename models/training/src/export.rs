@@ -6,7 +6,7 @@ use crate::network::{Element, Network, Port, Role};
 use crate::onnx::{self, Recorded, convert};
 use crate::ops::Dim;
 use crate::runtime::{self, Difference};
-use crate::task::{Batch, Split, Task};
+use crate::task::{Batch, Means, Split, Task};
 use crate::weights::Weights;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
@@ -192,23 +192,25 @@ pub struct Report {
     pub parameters: usize,
     /// What the conversion lost, measured over the test split, where there was a conversion.
     pub lost: Option<Difference>,
+    /// The task's figures of the file over the test split, where ONNX Runtime is there.
+    pub figures: Option<Figures>,
 }
 
-/// The batches that calibrate int8, and as many others that measure what a conversion lost.
+/// The batches that calibrate int8, and as many others that measure the file.
 const BATCHES: u64 = 8;
 
 /// Exports the average of a checkpoint's weights to `path` with its card beside it.
 ///
 /// # Errors
-/// When the checkpoint is another task's or does not fit, a file cannot be written, or, for
-/// float16 and int8, ONNX Runtime is not there to calibrate and measure.
+/// When the checkpoint is another task's or does not fit, a file cannot be written, or ONNX Runtime
+/// refuses the graph. float16 and int8 need it, to calibrate and measure; float32 is measured where
+/// it is there.
 pub fn export<T: Task>(
     task: &T,
     checkpoint: &Checkpoint,
     numbers: Numbers,
     version: &str,
     licence: &str,
-    figures: &Figures,
     path: &Path,
 ) -> Result<Report> {
     let meta = &checkpoint.meta;
@@ -235,6 +237,10 @@ pub fn export<T: Task>(
         Numbers::Float32 => None,
         _ => Some(lost(task, &recorded, &bytes)?),
     };
+    let figures = match std::env::var_os(runtime::LIBRARY) {
+        Some(_) => Some(evaluate(task, &bytes, Split::Test, BATCHES)?),
+        None => None,
+    };
     card.sha256 = Some(hash(&bytes)?);
     card.licence = Some(licence.into());
     let mut training = toml::Table::new();
@@ -247,7 +253,7 @@ pub fn export<T: Task>(
     training.insert("config".into(), meta.config.clone().into());
     card.training = training;
     card.figures.insert("numbers".into(), numbers.name().into());
-    for (name, value) in figures {
+    for (name, value) in figures.iter().flatten() {
         card.figures.insert(name.clone(), round(*value).into());
     }
     if let Some(lost) = lost {
@@ -265,6 +271,7 @@ pub fn export<T: Task>(
         bytes: bytes.len(),
         parameters: recorded.parameters,
         lost,
+        figures,
     })
 }
 
@@ -307,6 +314,23 @@ fn lost<T: Task>(task: &T, recorded: &Recorded, converted: &[u8]) -> Result<Diff
         "the converted graph gives values that are no numbers"
     );
     Ok(worst)
+}
+
+/// A task's figures of a file over the first batches of a split.
+///
+/// # Errors
+/// When ONNX Runtime is not there or refuses the file, and as the task's.
+pub fn evaluate<T: Task>(task: &T, model: &[u8], split: Split, batches: u64) -> Result<Figures> {
+    let mut graph = runtime::Graph::load(model)?;
+    let inputs: Vec<String> = task.network().inputs().into_iter().map(|p| p.name).collect();
+    let mut means = Means::default();
+    for index in 0..batches {
+        let batch = task.batch(split, index)?;
+        let mut feed = batch.clone();
+        feed.retain(|name, _| inputs.contains(name));
+        means.add(&task.figures(&batch, &graph.run(&feed)?)?);
+    }
+    Ok(means.get())
 }
 
 /// SHA-256 in hexadecimal.

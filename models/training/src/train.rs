@@ -1,18 +1,17 @@
 //! The trainer.
 
 use crate::checkpoint::{Checkpoint, Figures, Meta};
-use crate::config::{Config, Training};
+use crate::config::Training;
 use crate::curve::Curve;
 use crate::layers::Scope;
 use crate::network::{Network, check_outputs};
-use crate::ops::Ops;
 use crate::task::{Batch, Means, Split, Task, Tensors};
 use crate::torch::{self, Torch, Value};
 use crate::weights::{Stored, Weights};
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 use tch::{Kind, Tensor};
@@ -42,30 +41,40 @@ struct State {
     curve: Curve,
 }
 
-/// Trains a task as configured, and says how it ended. `text` is the configuration as it stands in
-/// its file. With `resume` it goes on from the newest checkpoint, where there is one; without, an
-/// output directory that has one is an error. It pauses after `limit`.
+/// One run of a training.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where checkpoints and curves go.
+    pub out: PathBuf,
+    /// All random numbers come from this.
+    pub seed: u64,
+    /// How to train.
+    pub training: Training,
+    /// The configuration as it stands in its file, for the checkpoints.
+    pub text: String,
+    /// Whether to go on from the newest checkpoint, where there is one. Without, an output
+    /// directory that has one is an error.
+    pub resume: bool,
+    /// When to pause.
+    pub limit: Option<Duration>,
+}
+
+/// Trains a task as planned, and says how it ended.
 ///
 /// # Errors
 /// When data are missing, a loss or gradient is not finite, the disk is full, or the checkpoint is
 /// of another task, seed or network. The checkpoints already written stay as they are.
-pub fn train<T: Task>(
-    task: &T,
-    config: &Config<T::Settings>,
-    text: &str,
-    resume: bool,
-    limit: Option<Duration>,
-) -> Result<End> {
-    let training = &config.training;
+pub fn train<T: Task>(task: &T, plan: &Plan) -> Result<End> {
+        let training = &plan.training;
     let begin = Instant::now();
-    std::fs::create_dir_all(&config.out)
-        .with_context(|| format!("cannot make {}", config.out.display()))?;
-    let last = config.out.join(LAST);
-    let checkpoint = match (resume, last.exists()) {
+    std::fs::create_dir_all(&plan.out)
+        .with_context(|| format!("cannot make {}", plan.out.display()))?;
+    let last = plan.out.join(LAST);
+    let checkpoint = match (plan.resume, last.exists()) {
         (true, true) => Some(Checkpoint::load(&last)?),
         (false, true) => bail!(
             "{} holds a training already: go on with --resume, or choose another directory",
-            config.out.display()
+            plan.out.display()
         ),
         (_, false) => None,
     };
@@ -75,16 +84,16 @@ pub fn train<T: Task>(
     let device = torch::device(&training.device)?;
     let source = match &checkpoint {
         Some(checkpoint) => Weights::Stored(checkpoint.weights.clone()),
-        None => Weights::Seeded(config.seed),
+        None => Weights::Seeded(plan.seed),
     };
     let interpreter = Torch::new(device, training.precision, source);
     let mut state = match checkpoint {
-        Some(checkpoint) => restore::<T>(checkpoint, config, &interpreter, text)?,
+        Some(checkpoint) => restore::<T>(checkpoint, plan, &interpreter)?,
         None => State {
             meta: Meta {
                 task: T::NAME.into(),
-                seed: config.seed,
-                config: text.into(),
+                seed: plan.seed,
+                config: plan.text.clone(),
                 ..Meta::default()
             },
             first: BTreeMap::new(),
@@ -95,7 +104,7 @@ pub fn train<T: Task>(
     };
     let mut run = Run {
         task,
-        config,
+        plan,
         interpreter,
         begin: begin - Duration::from_secs_f64(state.meta.seconds),
         progress: progress(training.steps),
@@ -118,7 +127,7 @@ pub fn train<T: Task>(
                 }
             });
         }
-        let end = run.all(&mut state, &queues, begin, limit);
+        let end = run.all(&mut state, &queues, begin);
         // Workers that wait to hand over a batch end when nobody takes it any more.
         drop(queues);
         end
@@ -136,20 +145,19 @@ fn progress(steps: u64) -> ProgressBar {
 
 fn restore<T: Task>(
     checkpoint: Checkpoint,
-    config: &Config<T::Settings>,
+    plan: &Plan,
     interpreter: &Torch,
-    text: &str,
 ) -> Result<State> {
     let mut meta = checkpoint.meta;
     ensure!(
-        meta.task == T::NAME && meta.seed == config.seed,
+        meta.task == T::NAME && meta.seed == plan.seed,
         "the checkpoint is of the task {} with the seed {}, the configuration of {} with {}",
         meta.task,
         meta.seed,
         T::NAME,
-        config.seed
+        plan.seed
     );
-    meta.config = text.into();
+    meta.config = plan.text.clone();
     let upload = |stored: &Stored| -> Result<BTreeMap<String, Tensor>> {
         stored
             .iter()
@@ -159,7 +167,7 @@ fn restore<T: Task>(
             })
             .collect()
     };
-    let mut curve = Curve::load(&config.out.join("curve.csv"))?;
+    let mut curve = Curve::load(&plan.out.join("curve.csv"))?;
     curve.truncate(meta.step);
     Ok(State {
         first: upload(&checkpoint.first)?,
@@ -172,7 +180,7 @@ fn restore<T: Task>(
 
 struct Run<'a, T: Task> {
     task: &'a T,
-    config: &'a Config<T::Settings>,
+    plan: &'a Plan,
     interpreter: Torch,
     /// When the training would have begun, had it never paused.
     begin: Instant,
@@ -185,9 +193,8 @@ impl<T: Task> Run<'_, T> {
         state: &mut State,
         queues: &[Receiver<Result<Batch>>],
         begin: Instant,
-        limit: Option<Duration>,
     ) -> Result<End> {
-        let training = &self.config.training;
+        let training = &self.plan.training;
         let start = state.meta.step;
         self.progress.set_position(start);
         // What lies before this run does not say how fast it is.
@@ -201,9 +208,9 @@ impl<T: Task> Run<'_, T> {
                 .with_context(|| format!("batch {step} of the training data"))?;
             let (loss, norm) = self.step(state, step, &batch).map_err(|error| {
                 let kept = match step.checked_sub(1) {
-                    Some(_) if self.config.out.join(LAST).exists() => format!(
+                    Some(_) if self.plan.out.join(LAST).exists() => format!(
                         "the last good checkpoint is {}",
-                        self.config.out.join(LAST).display()
+                        self.plan.out.join(LAST).display()
                     ),
                     _ => "no checkpoint was written yet".into(),
                 };
@@ -216,7 +223,7 @@ impl<T: Task> Run<'_, T> {
             state.meta.seconds = self.begin.elapsed().as_secs_f64();
             self.progress.set_position(done);
             self.progress.set_message(format!("loss {loss:.4}"));
-            let out_of_time = limit.is_some_and(|limit| begin.elapsed() >= limit);
+            let out_of_time = self.plan.limit.is_some_and(|l| begin.elapsed() >= l);
             let finished = done == training.steps;
             let mut stopped = false;
             if done.is_multiple_of(training.validate_every) || finished {
@@ -248,8 +255,8 @@ impl<T: Task> Run<'_, T> {
     /// One update: AdamW (Loshchilov & Hutter 2019, algorithm 2) on the clipped gradient, then the
     /// average of the weights. The loss and the gradient's norm before clipping.
     fn step(&self, state: &mut State, step: u64, batch: &Batch) -> Result<(f64, f64)> {
-        let training = &self.config.training;
-        seed(self.config.seed, step);
+        let training = &self.plan.training;
+        seed(self.plan.seed, step);
         self.interpreter.set_training(true);
         let loss = self
             .task
@@ -297,7 +304,7 @@ impl<T: Task> Run<'_, T> {
                         let _ = average.f_lerp_(weight, follow)?;
                     }
                     None => {
-                        let copy = weight.f_detach()?.f_clone_deep()?;
+                        let copy = weight.f_detach()?.copy();
                         state.average.insert(path.clone(), copy);
                     }
                 }
@@ -319,8 +326,8 @@ impl<T: Task> Run<'_, T> {
             epsilon,
             weight_decay,
             ..
-        } = self.config.training;
-        let rate = self.config.training.rate(step);
+        } = self.plan.training;
+        let rate = self.plan.training.rate(step);
         for moments in [&mut state.first, &mut state.second] {
             if !moments.contains_key(path) {
                 moments.insert(path.to_owned(), gradient.f_zeros_like()?);
@@ -353,7 +360,7 @@ impl<T: Task> Run<'_, T> {
 
     /// Validates the averaged weights, notes the figures, keeps the best; whether to stop.
     fn validate(&self, state: &mut State) -> Result<bool> {
-        let training = &self.config.training;
+        let training = &self.plan.training;
         let average = share(&state.average);
         let figures = evaluate(
             self.task,
@@ -374,8 +381,8 @@ impl<T: Task> Run<'_, T> {
         } else {
             state.meta.since_best += 1;
         }
-        state.curve.save(&self.config.out.join("curve.csv"))?;
-        state.curve.plot(&self.config.out.join("curve.png"))?;
+        state.curve.save(&self.plan.out.join("curve.csv"))?;
+        state.curve.plot(&self.plan.out.join("curve.png"))?;
         Ok(training.patience > 0 && state.meta.since_best >= training.patience)
     }
 
@@ -393,7 +400,7 @@ impl<T: Task> Run<'_, T> {
             second: download(&state.second)?,
             average: download(&state.average)?,
         }
-        .save(&self.config.out.join(name))
+        .save(&self.plan.out.join(name))
     }
 }
 
@@ -476,13 +483,4 @@ pub fn evaluate_checkpoint<T: Task>(
         weights,
     );
     evaluate(task, &interpreter, split, batches)
-}
-
-/// The weights' file that a directory or a file stands for: a directory for its best checkpoint.
-pub fn checkpoint_path(path: &Path) -> std::path::PathBuf {
-    if path.is_dir() {
-        path.join(BEST)
-    } else {
-        path.to_owned()
-    }
 }
