@@ -86,7 +86,8 @@ impl Checkpoint {
     /// When it is not there, is damaged, or is not one of ours.
     pub fn load(path: &Path) -> Result<Self> {
         let file = path.display();
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read checkpoint {file}"))?;
+        let bytes =
+            std::fs::read(path).with_context(|| format!("cannot read checkpoint {file}"))?;
         let (_, header) = SafeTensors::read_metadata(&bytes)
             .with_context(|| format!("{file} is no checkpoint, or a damaged one"))?;
         let meta = header

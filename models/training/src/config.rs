@@ -202,10 +202,18 @@ mod tests {
         let parse = |text: &str| parse::<Nothing>(text).map_err(|error| format!("{error:#}"));
         parse("out = 'x'\n[training]\n[task]\n").unwrap();
         let error = parse("out = 'x'\n[training]\nlearning_rat = 1\n[task]\n").unwrap_err();
-        assert!(error.contains("learning_rat") && error.contains('3'), "{error}");
+        assert!(
+            error.contains("learning_rat") && error.contains('3'),
+            "{error}"
+        );
         assert!(parse("out = 'x'\n[training]\n[task]\na = 1\n").is_err());
         assert!(parse("[training]\n[task]\n").is_err());
-        for line in ["steps = 0", "average = 1.0", "learning_rate = nan", "betas = [0.9, 2]"] {
+        for line in [
+            "steps = 0",
+            "average = 1.0",
+            "learning_rate = nan",
+            "betas = [0.9, 2]",
+        ] {
             let error = parse(&format!("out = 'x'\n[training]\n{line}\n[task]\n")).unwrap_err();
             let key = line.split(' ').next().unwrap();
             assert!(error.contains(key), "{error}");

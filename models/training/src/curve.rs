@@ -54,8 +54,8 @@ impl Curve {
                 let value = fields.next()?.parse().ok()?;
                 (i > 0 && fields.next().is_none()).then_some((series, step, value))
             };
-            let (series, step, value) = parsed()
-                .with_context(|| format!("{} line {}: {line}", path.display(), i + 1))?;
+            let (series, step, value) =
+                parsed().with_context(|| format!("{} line {}: {line}", path.display(), i + 1))?;
             curve.push(series, step, value);
         }
         Ok(curve)
@@ -99,7 +99,8 @@ impl Curve {
             let root = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
             let wrong = |error: &dyn std::fmt::Display| anyhow!("cannot draw the curve: {error}");
             root.fill(&WHITE).map_err(|e| wrong(&e))?;
-            for (area, (quantity, lines)) in root.split_evenly((rows, columns)).iter().zip(&panels) {
+            for (area, (quantity, lines)) in root.split_evenly((rows, columns)).iter().zip(&panels)
+            {
                 draw(area, quantity, lines).map_err(|e| wrong(&e))?;
             }
             root.present().map_err(|e| wrong(&e))?;
@@ -180,7 +181,9 @@ mod tests {
         let picture = dir.path().join("curve.png");
         curve.plot(&picture).unwrap();
         let bytes = std::fs::read(&picture).unwrap();
-        let mut reader = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(&bytes))
+            .read_info()
+            .unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         reader.next_frame(&mut pixels).unwrap();
         let drawn = pixels.chunks(3).filter(|p| p[0] != p[1]).count();

@@ -259,8 +259,10 @@ pub fn export<T: Task>(
     if let Some(lost) = lost {
         card.figures
             .insert("conversion_max_error".into(), round(lost.max).into());
-        card.figures
-            .insert("conversion_relative_error".into(), round(lost.relative).into());
+        card.figures.insert(
+            "conversion_relative_error".into(),
+            round(lost.relative).into(),
+        );
     }
     files::write(path, &bytes)?;
     files::write(
@@ -290,7 +292,12 @@ fn round(value: f64) -> f64 {
 
 /// The network's inputs alone, from batches of a split.
 fn batches<T: Task>(task: &T, split: Split) -> Result<Vec<Batch>> {
-    let names: Vec<String> = task.network().inputs().into_iter().map(|p| p.name).collect();
+    let names: Vec<String> = task
+        .network()
+        .inputs()
+        .into_iter()
+        .map(|p| p.name)
+        .collect();
     (0..BATCHES)
         .map(|index| {
             let mut batch = task.batch(split, index)?;
@@ -322,7 +329,12 @@ fn lost<T: Task>(task: &T, recorded: &Recorded, converted: &[u8]) -> Result<Diff
 /// When ONNX Runtime is not there or refuses the file, and as the task's.
 pub fn evaluate<T: Task>(task: &T, model: &[u8], split: Split, batches: u64) -> Result<Figures> {
     let mut graph = runtime::Graph::load(model)?;
-    let inputs: Vec<String> = task.network().inputs().into_iter().map(|p| p.name).collect();
+    let inputs: Vec<String> = task
+        .network()
+        .inputs()
+        .into_iter()
+        .map(|p| p.name)
+        .collect();
     let mut means = Means::default();
     for index in 0..batches {
         let batch = task.batch(split, index)?;

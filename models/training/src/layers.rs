@@ -77,7 +77,11 @@ impl<'a, G: Ops> Scope<'a, G> {
         let channels = self.ops.size(x, 1)?;
         let per_group = out / geometry.groups.max(1);
         let fan_in = channels / geometry.groups.max(1) * kernel.iter().product::<usize>();
-        let shape: Vec<usize> = [channels, per_group].iter().chain(kernel).copied().collect();
+        let shape: Vec<usize> = [channels, per_group]
+            .iter()
+            .chain(kernel)
+            .copied()
+            .collect();
         let weight = self.weight("weight", &shape, Init::he(fan_in))?;
         let bias = self.weight("bias", &[out], Init::ZEROS)?;
         self.ops.conv_transpose(x, &weight, Some(&bias), geometry)
@@ -194,10 +198,7 @@ pub fn binary_cross_entropy<G: Ops>(
         &g.unary(&g.unary(logits, Unary::Abs)?, Unary::Neg)?,
         Unary::Softplus,
     )?;
-    let mut loss = g.add(
-        &g.sub(&g.relu(logits)?, &g.mul(logits, targets)?)?,
-        &tail,
-    )?;
+    let mut loss = g.add(&g.sub(&g.relu(logits)?, &g.mul(logits, targets)?)?, &tail)?;
     if let Some(weights) = weights {
         loss = g.mul(&loss, weights)?;
     }

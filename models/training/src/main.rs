@@ -202,7 +202,9 @@ fn export<T: Task>(args: &Export) -> Result<ExitCode> {
 }
 
 fn list(figures: &Figures) -> String {
-    let lines = figures.iter().map(|(name, value)| format!("{name} {value:.4}\n"));
+    let lines = figures
+        .iter()
+        .map(|(name, value)| format!("{name} {value:.4}\n"));
     lines.collect()
 }
 
@@ -210,7 +212,9 @@ fn eval<T: Task>(args: &Eval) -> Result<ExitCode> {
     let (config, _) = config::load::<T::Settings>(&args.config)?;
     let task = T::new(config.task, config.seed)?;
     if let Some(path) = &args.model
-        && path.extension().is_some_and(|extension| extension == "onnx")
+        && path
+            .extension()
+            .is_some_and(|extension| extension == "onnx")
     {
         let bytes =
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;

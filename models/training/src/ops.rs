@@ -474,12 +474,8 @@ pub trait Ops {
 
     /// The slices of `x` along an axis that the integers `indices` name; the axis is replaced by
     /// the axes of `indices`. An embedding is a gather along the first axis of a table.
-    fn gather(
-        &self,
-        x: &Self::Tensor,
-        indices: &Self::Tensor,
-        axis: isize,
-    ) -> Result<Self::Tensor>;
+    fn gather(&self, x: &Self::Tensor, indices: &Self::Tensor, axis: isize)
+    -> Result<Self::Tensor>;
 
     /// The reduction over the axes, which keep the extent 1 with `keep` and vanish without.
     fn reduce(
@@ -499,12 +495,8 @@ pub trait Ops {
 
     /// The first axis split into the first `axes` axes of `like`: undoes the merging of, say, batch
     /// and time where neither extent is known in advance.
-    fn unflatten(
-        &self,
-        x: &Self::Tensor,
-        like: &Self::Tensor,
-        axes: usize,
-    ) -> Result<Self::Tensor>;
+    fn unflatten(&self, x: &Self::Tensor, like: &Self::Tensor, axes: usize)
+    -> Result<Self::Tensor>;
 
     /// A new axis of extent 1.
     fn unsqueeze(&self, x: &Self::Tensor, axis: isize) -> Result<Self::Tensor>;
@@ -519,12 +511,7 @@ pub trait Ops {
     fn unary(&self, x: &Self::Tensor, function: Unary) -> Result<Self::Tensor>;
 
     /// The function of each pair of elements, axes of extent 1 repeated as NumPy does.
-    fn binary(
-        &self,
-        a: &Self::Tensor,
-        b: &Self::Tensor,
-        function: Binary,
-    ) -> Result<Self::Tensor>;
+    fn binary(&self, a: &Self::Tensor, b: &Self::Tensor, function: Binary) -> Result<Self::Tensor>;
 
     /// Whether each pair of elements compares so.
     fn compare(

@@ -62,9 +62,9 @@ impl Graph {
     pub fn load(model: &[u8]) -> Result<Self> {
         let session = Session::builder(environment()?)
             .and_then(|builder| Ok(builder.with_intra_threads(1)?))
-            .and_then(|builder| {
-                Ok(builder.with_optimization_level(GraphOptimizationLevel::Level1)?)
-            })
+            .and_then(
+                |builder| Ok(builder.with_optimization_level(GraphOptimizationLevel::Level1)?),
+            )
             .and_then(|mut builder| builder.commit_from_memory(model))
             .map_err(|error| anyhow!("ONNX Runtime refuses the graph: {error}"))?;
         let outputs = session
@@ -79,7 +79,10 @@ impl Graph {
     ///
     /// # Errors
     /// When an input does not fit, or the run fails.
-    pub fn run(&mut self, inputs: &BTreeMap<String, Array>) -> Result<BTreeMap<String, ArrayD<f32>>> {
+    pub fn run(
+        &mut self,
+        inputs: &BTreeMap<String, Array>,
+    ) -> Result<BTreeMap<String, ArrayD<f32>>> {
         let mut values: Vec<(String, DynValue)> = Vec::new();
         for (name, array) in inputs {
             let value = match array {

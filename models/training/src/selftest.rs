@@ -108,7 +108,10 @@ impl Task for SelfTest {
 
     fn new(settings: Settings, seed: u64) -> Result<Self> {
         ensure!(
-            settings.batch > 0 && settings.frames > 0 && settings.hidden > 0 && settings.channels > 0,
+            settings.batch > 0
+                && settings.frames > 0
+                && settings.hidden > 0
+                && settings.channels > 0,
             "task: batch, frames, channels and hidden must be more than 0"
         );
         Ok(Self {
@@ -128,10 +131,8 @@ impl Task for SelfTest {
     fn batch(&self, split: Split, index: u64) -> Result<Batch> {
         let (n, frames) = (self.settings.batch, self.settings.frames);
         let mut rng = weights::rng(self.seed, &format!("{}/{index}", split.name()));
-        let mut signal = Array3::from_shape_vec(
-            (n, 1, frames),
-            weights::normal(&mut rng, n * frames),
-        )?;
+        let mut signal =
+            Array3::from_shape_vec((n, 1, frames), weights::normal(&mut rng, n * frames))?;
         let mut label = Array2::zeros((n, frames));
         for (mut row, signal) in label.outer_iter_mut().zip(signal.outer_iter()) {
             let (mut mean, mut before) = (0.0, 0.0);

@@ -264,13 +264,7 @@ impl Ops for Torch {
         )?))
     }
 
-    fn instance_norm(
-        &self,
-        x: &Value,
-        scale: &Value,
-        bias: &Value,
-        epsilon: f32,
-    ) -> Result<Value> {
+    fn instance_norm(&self, x: &Value, scale: &Value, bias: &Value, epsilon: f32) -> Result<Value> {
         Ok(Value(wide(x)?.f_instance_norm(
             Some(&scale.0),
             Some(&bias.0),
@@ -283,15 +277,15 @@ impl Ops for Torch {
         )?))
     }
 
-    fn layer_norm(
-        &self,
-        x: &Value,
-        scale: &Value,
-        bias: &Value,
-        epsilon: f32,
-    ) -> Result<Value> {
+    fn layer_norm(&self, x: &Value, scale: &Value, bias: &Value, epsilon: f32) -> Result<Value> {
         let last = *x.size().last().context("layer_norm of a scalar")?;
-        Ok(Value(wide(x)?.f_layer_norm([last], Some(&scale.0), Some(&bias.0), epsilon.into(), true)?))
+        Ok(Value(wide(x)?.f_layer_norm(
+            [last],
+            Some(&scale.0),
+            Some(&bias.0),
+            epsilon.into(),
+            true,
+        )?))
     }
 
     fn linear(&self, x: &Value, weight: &Value, bias: Option<&Value>) -> Result<Value> {
@@ -322,7 +316,12 @@ impl Ops for Torch {
             Outside::Zeros => 0,
             Outside::Border => 1,
         };
-        Ok(Value(wide(x)?.f_grid_sampler(&wide(grid)?, 0, padding, align_corners)?))
+        Ok(Value(wide(x)?.f_grid_sampler(
+            &wide(grid)?,
+            0,
+            padding,
+            align_corners,
+        )?))
     }
 
     fn resize(&self, x: &Value, size: &Size, interpolation: Interpolation) -> Result<Value> {
@@ -391,7 +390,9 @@ impl Ops for Torch {
         let mut shape = x.size();
         shape.splice(axis..=axis, indices.size());
         let flat = indices.f_reshape([-1])?;
-        Ok(Value(x.f_index_select(axis as i64, &flat)?.f_reshape(&shape)?))
+        Ok(Value(
+            x.f_index_select(axis as i64, &flat)?.f_reshape(&shape)?,
+        ))
     }
 
     fn reduce(&self, x: &Value, reduce: Reduce, axes: &[isize], keep: bool) -> Result<Value> {

@@ -65,7 +65,7 @@ pub struct Plan {
 /// When data are missing, a loss or gradient is not finite, the disk is full, or the checkpoint is
 /// of another task, seed or network. The checkpoints already written stay as they are.
 pub fn train<T: Task>(task: &T, plan: &Plan) -> Result<End> {
-        let training = &plan.training;
+    let training = &plan.training;
     let begin = Instant::now();
     std::fs::create_dir_all(&plan.out)
         .with_context(|| format!("cannot make {}", plan.out.display()))?;
@@ -143,11 +143,7 @@ fn progress(steps: u64) -> ProgressBar {
     bar
 }
 
-fn restore<T: Task>(
-    checkpoint: Checkpoint,
-    plan: &Plan,
-    interpreter: &Torch,
-) -> Result<State> {
+fn restore<T: Task>(checkpoint: Checkpoint, plan: &Plan, interpreter: &Torch) -> Result<State> {
     let mut meta = checkpoint.meta;
     ensure!(
         meta.task == T::NAME && meta.seed == plan.seed,
@@ -229,7 +225,9 @@ impl<T: Task> Run<'_, T> {
             if done.is_multiple_of(training.validate_every) || finished {
                 let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
                 state.curve.push("training/loss", done, mean(&losses));
-                state.curve.push("training/gradient norm", done, mean(&norms));
+                state
+                    .curve
+                    .push("training/gradient norm", done, mean(&norms));
                 state
                     .curve
                     .push("training/learning rate", done, training.rate(step));
@@ -237,7 +235,8 @@ impl<T: Task> Run<'_, T> {
                 norms.clear();
                 stopped = self.validate(state)?;
             }
-            if done.is_multiple_of(training.checkpoint_every) || finished || stopped || out_of_time {
+            if done.is_multiple_of(training.checkpoint_every) || finished || stopped || out_of_time
+            {
                 self.save(state, LAST)?;
             }
             if finished || stopped || out_of_time {
@@ -370,10 +369,15 @@ impl<T: Task> Run<'_, T> {
         )?;
         let step = state.meta.step;
         for (name, value) in &figures {
-            state.curve.push(&format!("validation/{name}"), step, *value);
+            state
+                .curve
+                .push(&format!("validation/{name}"), step, *value);
         }
         let loss = figures.get("loss").copied().unwrap_or(f64::NAN);
-        ensure!(loss.is_finite(), "the validation loss at step {step} is {loss}");
+        ensure!(
+            loss.is_finite(),
+            "the validation loss at step {step} is {loss}"
+        );
         if state.meta.best.is_none_or(|best| loss < best) {
             state.meta.best = Some(loss);
             state.meta.since_best = 0;

@@ -94,11 +94,11 @@ mod tests {
         assert_eq!(get(1, "a"), get(1, "a"));
         assert_ne!(get(1, "a"), get(2, "a"));
         assert_ne!(get(1, "a"), get(1, "b"));
-        let (mean, deviation) = (
-            get(1, "a").mean().unwrap(),
-            get(1, "a").std(0.0),
+        let (mean, deviation) = (get(1, "a").mean().unwrap(), get(1, "a").std(0.0));
+        assert!(
+            mean.abs() < 0.1 && (deviation - 0.5).abs() < 0.06,
+            "{mean} {deviation}"
         );
-        assert!(mean.abs() < 0.1 && (deviation - 0.5).abs() < 0.06, "{mean} {deviation}");
     }
 
     #[test]

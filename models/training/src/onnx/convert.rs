@@ -48,7 +48,8 @@ pub fn float16(recorded: &Recorded) -> Result<Graph> {
         .collect();
     let mut added = BTreeSet::new();
     for node in &graph.node {
-        let output = node.op_type == "Identity" && graph.output.iter().any(|o| node.output[0] == o.name);
+        let output =
+            node.op_type == "Identity" && graph.output.iter().any(|o| node.output[0] == o.name);
         let wide = output || FLOAT32_ONLY.contains(&node.op_type.as_str());
         let mut node = node.clone();
         for input in &mut node.input {
@@ -186,7 +187,10 @@ fn quantisable(recorded: &Recorded) -> BTreeMap<(String, String), usize> {
             "MatMul" => 1,
             _ => continue,
         };
-        if let Some(tensor) = node.input.get(1).and_then(|name| tensors.get(name.as_str()))
+        if let Some(tensor) = node
+            .input
+            .get(1)
+            .and_then(|name| tensors.get(name.as_str()))
             && (axis == 0 || tensor.dims.len() == 2)
         {
             found.insert((node.op_type.clone(), tensor.name.clone()), axis);
@@ -314,7 +318,9 @@ pub fn int8(recorded: &Recorded, ranges: &Ranges) -> Result<Graph> {
     }
     graph.node = nodes;
     let used: BTreeSet<&String> = graph.node.iter().flat_map(|node| &node.input).collect();
-    graph.initializer.retain(|tensor| used.contains(&tensor.name));
+    graph
+        .initializer
+        .retain(|tensor| used.contains(&tensor.name));
     Ok(graph)
 }
 
@@ -368,7 +374,11 @@ fn symmetric(weight: &Tensor, axis: usize) -> Result<(Tensor, Vec<f32>)> {
 /// stay exact.
 fn asymmetric(low: f32, high: f32) -> (f32, u8) {
     let (low, high) = (low.min(0.0), high.max(0.0));
-    let step = if high > low { (high - low) / 255.0 } else { 1.0 };
+    let step = if high > low {
+        (high - low) / 255.0
+    } else {
+        1.0
+    };
     (step, (-low / step).round().clamp(0.0, 255.0) as u8)
 }
 

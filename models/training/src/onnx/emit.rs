@@ -308,12 +308,7 @@ fn broadcast(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>> {
             (x, Dim::Fixed(1)) => Ok(x),
             (Dim::Fixed(1), y) => Ok(y),
             (x, y) => {
-                ensure!(
-                    x.agrees(&y),
-                    "{} and {} do not fit",
-                    display(a),
-                    display(b)
-                );
+                ensure!(x.agrees(&y), "{} and {} do not fit", display(a), display(b));
                 Ok(if y.fixed().is_some() { y } else { x })
             }
         })
@@ -495,7 +490,8 @@ impl Ops for Emit {
         bias: &Value,
         epsilon: f32,
     ) -> Result<Value> {
-        self.check_channels(x, &[scale, bias]).context("group_norm")?;
+        self.check_channels(x, &[scale, bias])
+            .context("group_norm")?;
         let channels = self.size(x, 1)?;
         ensure!(
             groups > 0 && channels % groups == 0,
@@ -511,13 +507,7 @@ impl Ops for Emit {
         self.add(&scaled, &self.per_channel(bias, rank))
     }
 
-    fn instance_norm(
-        &self,
-        x: &Value,
-        scale: &Value,
-        bias: &Value,
-        epsilon: f32,
-    ) -> Result<Value> {
+    fn instance_norm(&self, x: &Value, scale: &Value, bias: &Value, epsilon: f32) -> Result<Value> {
         self.check_channels(x, &[scale, bias])
             .context("instance_norm")?;
         Ok(self.like(
@@ -798,13 +788,15 @@ impl Ops for Emit {
             .collect::<Result<_>>()?;
         // Neither library agrees with the other about what a reduction over no axes is.
         ensure!(!axes.is_empty(), "reduce: no axes");
-        let shape = x.0.shape.iter().enumerate().filter_map(|(i, dim)| {
-            match (axes.contains(&i), keep) {
-                (true, true) => Some(Dim::Fixed(1)),
-                (true, false) => None,
-                (false, _) => Some(dim.clone()),
-            }
-        });
+        let shape =
+            x.0.shape
+                .iter()
+                .enumerate()
+                .filter_map(|(i, dim)| match (axes.contains(&i), keep) {
+                    (true, true) => Some(Dim::Fixed(1)),
+                    (true, false) => None,
+                    (false, _) => Some(dim.clone()),
+                });
         let op = match reduce {
             Reduce::Sum => "ReduceSum",
             Reduce::Mean => "ReduceMean",
@@ -1012,13 +1004,7 @@ impl Ops for Emit {
             Binary::Min => "Min",
         };
         let shape = broadcast(&a.0.shape, &b.0.shape).context(op)?;
-        Ok(self.node(
-            op,
-            &[Some(a), Some(b)],
-            Vec::new(),
-            shape,
-            DataType::Float,
-        ))
+        Ok(self.node(op, &[Some(a), Some(b)], Vec::new(), shape, DataType::Float))
     }
 
     fn compare(&self, a: &Value, b: &Value, comparison: Compare) -> Result<Value> {
@@ -1067,7 +1053,9 @@ impl Ops for Emit {
             Ok(())
         };
         ensure!(
-            x.0.shape.len() == 3 && h.0.shape.len() == 2 && batch.is_some_and(|b| b.agrees(&h.0.shape[0])),
+            x.0.shape.len() == 3
+                && h.0.shape.len() == 2
+                && batch.is_some_and(|b| b.agrees(&h.0.shape[0])),
             "gru: {} from the state {}",
             display(&x.0.shape),
             display(&h.0.shape)
