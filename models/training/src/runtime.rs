@@ -10,7 +10,6 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use ndarray::{ArrayD, IxDyn};
 use ort::environment::Environment;
 use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{DynValue, Tensor, TensorElementType, ValueType};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -9,6 +9,11 @@ use dance_training::selftest::{SelfTest, Settings};
 use dance_training::task::{Split, Task};
 use dance_training::train::{BEST, End, LAST, Plan, evaluate_checkpoint, train};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// LibTorch has one generator of random numbers for the whole process: trainings that are compared
+/// must not run side by side.
+static ALONE: Mutex<()> = Mutex::new(());
 
 fn plan(out: &Path, training: &str, task: &str) -> (SelfTest, Plan) {
     let text = format!(
@@ -33,6 +38,7 @@ const TWENTY: &str = "steps = 20\nwarm_up = 5\nvalidate_every = 10\ncheckpoint_e
 
 #[test]
 fn a_training_that_was_killed_ends_where_it_would_have_ended() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let (task, whole) = plan(&dir.path().join("whole"), TWENTY, "");
     assert_eq!(train(&task, &whole).unwrap(), End::Finished);
@@ -58,6 +64,7 @@ fn a_training_that_was_killed_ends_where_it_would_have_ended() {
 
 #[test]
 fn an_old_training_is_not_overwritten() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let (task, mut first) = plan(dir.path(), TWENTY, "");
     train(&task, &first).unwrap();
@@ -71,6 +78,7 @@ fn an_old_training_is_not_overwritten() {
 
 #[test]
 fn a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let (task, plan) = plan(dir.path(), TWENTY, "poison = 12");
     let error = format!("{:#}", train(&task, &plan).unwrap_err());
@@ -86,6 +94,7 @@ fn a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint() {
 
 #[test]
 fn a_slice_pauses_and_early_stopping_stops() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let (task, mut paused) = plan(&dir.path().join("a"), TWENTY, "");
     paused.limit = Some(std::time::Duration::ZERO);
@@ -105,6 +114,7 @@ fn a_slice_pauses_and_early_stopping_stops() {
 
 #[test]
 fn the_rule_is_learned_and_survives_every_export() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let long = "steps = 500\nwarm_up = 20\nlearning_rate = 1e-2\nvalidate_every = 100\n\
                 checkpoint_every = 500";
@@ -113,8 +123,9 @@ fn the_rule_is_learned_and_survives_every_export() {
     let checkpoint = Checkpoint::load(&plan.out.join(BEST)).unwrap();
     let figures = evaluate_checkpoint(&task, &checkpoint, "cpu", Split::Test, 8).unwrap();
     println!("{figures:?}");
-    // Never answering is right in three frames of four; without the mean, no more than five of six.
-    assert!(figures["accuracy"] > 0.9, "{figures:?}");
+    // Never answering is right in 74 % of the frames; the three samples that the convolution sees
+    // suffice for 91 %, and more needs the recurrence.
+    assert!(figures["accuracy"] > 0.95, "{figures:?}");
     for numbers in [Numbers::Float32, Numbers::Float16, Numbers::Int8] {
         let path = dir.path().join(format!("{}.onnx", numbers.name()));
         let report = export::export(&task, &checkpoint, numbers, "1", "MPL-2.0", &path).unwrap();
