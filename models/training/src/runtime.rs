@@ -61,9 +61,6 @@ impl Graph {
     pub fn load(model: &[u8]) -> Result<Self> {
         let session = Session::builder(environment()?)
             .and_then(|builder| Ok(builder.with_intra_threads(1)?))
-            .and_then(
-                |builder| Ok(builder.with_optimization_level(GraphOptimizationLevel::Level1)?),
-            )
             .and_then(|mut builder| builder.commit_from_memory(model))
             .map_err(|error| anyhow!("ONNX Runtime refuses the graph: {error}"))?;
         let outputs = session
