@@ -1,4 +1,5 @@
 //! Small networks, one for each operation, and two composed ones.
+// Each test uses its own part of this.
 #![allow(dead_code)]
 
 use anyhow::Result;
