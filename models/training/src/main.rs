@@ -1,0 +1,243 @@
+//! Trains, exports, evaluates and describes the networks of gst-plugins-dance.
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use dance_training::checkpoint::{Checkpoint, Figures};
+use dance_training::config;
+use dance_training::export::{self, Numbers};
+use dance_training::selftest::SelfTest;
+use dance_training::task::{Split, Task};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train the small network that proves the machinery.
+    Selftest(Train),
+    /// Write a trained network as ONNX, with its model card beside it.
+    Export(Export),
+    /// Measure a checkpoint or an exported network.
+    Eval(Eval),
+    /// Check an exported network against its model card, and print the card.
+    Card {
+        /// The ONNX file.
+        model: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Name {
+    Selftest,
+}
+
+#[derive(Args)]
+struct Train {
+    /// The configuration.
+    #[arg(long)]
+    config: PathBuf,
+    /// Go on from the newest checkpoint, where there is one.
+    #[arg(long)]
+    resume: bool,
+    /// Pause after this time, with a checkpoint and exit status 3.
+    #[arg(long, value_name = "SECONDS")]
+    pause_after: Option<u64>,
+}
+
+#[derive(Args)]
+struct Export {
+    /// What was trained.
+    task: Name,
+    /// The configuration it was trained with.
+    #[arg(long)]
+    config: PathBuf,
+    /// The checkpoint; the best of the configuration's directory unless given.
+    #[arg(long)]
+    checkpoint: Option<PathBuf>,
+    /// The ONNX file to write.
+    #[arg(long)]
+    out: PathBuf,
+    /// The numbers in it.
+    #[arg(long, value_enum, default_value = "float32")]
+    numbers: Numbers,
+    /// Which training of the network this is, for the card.
+    #[arg(long, default_value = "1")]
+    version: String,
+    /// SPDX expression, for the card.
+    #[arg(long, default_value = "MPL-2.0")]
+    licence: String,
+}
+
+#[derive(Args)]
+struct Eval {
+    /// What was trained.
+    task: Name,
+    /// The configuration it was trained with.
+    #[arg(long)]
+    config: PathBuf,
+    /// An exported network (.onnx), or a checkpoint; the best checkpoint of the configuration's
+    /// directory unless given.
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Batches of the test split.
+    #[arg(long, default_value_t = 32)]
+    batches: u64,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nothing is left to do when even the error cannot be told.
+            let _ = writeln!(std::io::stderr(), "dance-train: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Selftest(args) => train::<SelfTest>(&args),
+        Command::Export(args) => match args.task {
+            Name::Selftest => export::<SelfTest>(&args),
+        },
+        Command::Eval(args) => match args.task {
+            Name::Selftest => eval::<SelfTest>(&args),
+        },
+        Command::Card { model } => {
+            let card = export::read_card(&model)?;
+            say(&toml::to_string(&card)?)
+        }
+    }
+}
+
+fn say(text: &str) -> Result<ExitCode> {
+    writeln!(std::io::stdout(), "{}", text.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(not(feature = "libtorch"))]
+fn train<T: Task>(_: &Train) -> Result<ExitCode> {
+    anyhow::bail!(WITHOUT)
+}
+
+#[cfg(not(feature = "libtorch"))]
+const WITHOUT: &str = "this dance-train was built without LibTorch: build it with --features \
+                       libtorch in the environment of models/training/setup-libtorch.sh";
+
+#[cfg(feature = "libtorch")]
+fn train<T: Task>(args: &Train) -> Result<ExitCode> {
+    use dance_training::train::{End, Plan, train};
+    let (config, text) = config::load::<T::Settings>(&args.config)?;
+    let task = T::new(config.task, config.seed)?;
+    let plan = Plan {
+        out: config.out,
+        seed: config.seed,
+        training: config.training,
+        text,
+        resume: args.resume,
+        limit: args.pause_after.map(std::time::Duration::from_secs),
+    };
+    let end = train(&task, &plan)?;
+    let out = plan.out.display();
+    say(&match end {
+        End::Finished => format!("finished: {out}"),
+        End::Stopped => format!("stopped early, the validation loss no longer falls: {out}"),
+        End::Paused => format!("paused, --resume goes on: {out}"),
+    })?;
+    Ok(match end {
+        End::Paused => ExitCode::from(3),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// A directory stands for its best checkpoint.
+fn checkpoint(given: Option<&Path>, out: &Path) -> Result<Checkpoint> {
+    let path = given.unwrap_or(out);
+    if path.is_dir() {
+        Checkpoint::load(&path.join("best.safetensors"))
+    } else {
+        Checkpoint::load(path)
+    }
+}
+
+fn export<T: Task>(args: &Export) -> Result<ExitCode> {
+    let (config, _) = config::load::<T::Settings>(&args.config)?;
+    let checkpoint = checkpoint(args.checkpoint.as_deref(), &config.out)?;
+    let task = T::new(config.task, config.seed)?;
+    let report = export::export(
+        &task,
+        &checkpoint,
+        args.numbers,
+        &args.version,
+        &args.licence,
+        &args.out,
+    )?;
+    let mut text = format!(
+        "{}: {} bytes, {} parameters\n",
+        args.out.display(),
+        report.bytes,
+        report.parameters
+    );
+    if let Some(lost) = report.lost {
+        text += &format!(
+            "{} differs from float32 by at most {:.3e}, {:.3e} of its size\n",
+            args.numbers.name(),
+            lost.max,
+            lost.relative
+        );
+    }
+    match &report.figures {
+        Some(figures) => text += &list(figures),
+        None => text += "not measured: ORT_DYLIB_PATH names no ONNX Runtime\n",
+    }
+    say(&text)
+}
+
+fn list(figures: &Figures) -> String {
+    let lines = figures
+        .iter()
+        .map(|(name, value)| format!("{name} {value:.4}\n"));
+    lines.collect()
+}
+
+fn eval<T: Task>(args: &Eval) -> Result<ExitCode> {
+    let (config, _) = config::load::<T::Settings>(&args.config)?;
+    let task = T::new(config.task, config.seed)?;
+    if let Some(path) = &args.model
+        && path
+            .extension()
+            .is_some_and(|extension| extension == "onnx")
+    {
+        let bytes =
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let figures = export::evaluate(&task, &bytes, Split::Test, args.batches)?;
+        return say(&list(&figures));
+    }
+    let checkpoint = checkpoint(args.model.as_deref(), &config.out)?;
+    eval_checkpoint(&task, &checkpoint, &config.training.device, args.batches)
+}
+
+#[cfg(feature = "libtorch")]
+fn eval_checkpoint<T: Task>(
+    task: &T,
+    checkpoint: &Checkpoint,
+    device: &str,
+    batches: u64,
+) -> Result<ExitCode> {
+    use dance_training::train::evaluate_checkpoint;
+    let figures = evaluate_checkpoint(task, checkpoint, device, Split::Test, batches)?;
+    say(&list(&figures))
+}
+
+#[cfg(not(feature = "libtorch"))]
+fn eval_checkpoint<T: Task>(_: &T, _: &Checkpoint, _: &str, _: u64) -> Result<ExitCode> {
+    anyhow::bail!("{WITHOUT}; an exported network (.onnx) can be measured without")
+}

@@ -1,0 +1,150 @@
+//! The two interpreters give the same numbers: ONNX Runtime runs what `Emit` wrote, LibTorch runs
+//! the same definition, on random weights and inputs, with two batch sizes and lengths.
+// The helpers of tests are tests, too, and fail as they do.
+#![allow(clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
+#![cfg(feature = "libtorch")]
+
+mod common;
+
+use common::{Visitor, extents, inputs, visit};
+use dance_training::config::Precision;
+use dance_training::layers::Scope;
+use dance_training::network::{Array, Network, check_outputs};
+use dance_training::onnx;
+use dance_training::ops::Ops;
+use dance_training::runtime::{self, Difference, Graph};
+use dance_training::selftest::Small;
+use dance_training::torch::{Torch, download};
+use dance_training::weights::Weights;
+use ndarray::ArrayD;
+use std::collections::BTreeMap;
+use tch::Device;
+
+const SEED: u64 = 5;
+
+fn torch<N: Network>(
+    network: &N,
+    precision: Precision,
+    inputs: &BTreeMap<String, Array>,
+) -> BTreeMap<String, ArrayD<f32>> {
+    let torch = Torch::new(Device::Cpu, precision, Weights::Seeded(SEED));
+    let values: Vec<_> = network
+        .inputs()
+        .iter()
+        .map(|port| torch.tensor(&inputs[&port.name]).unwrap())
+        .collect();
+    let outputs = network.forward(&Scope::root(&torch), &values).unwrap();
+    check_outputs(&torch, &network.outputs(), &outputs).unwrap();
+    network
+        .outputs()
+        .iter()
+        .zip(&outputs)
+        .map(|(port, output)| (port.name.clone(), download(output).unwrap()))
+        .collect()
+}
+
+fn parity<N: Network>(network: &N) -> Difference {
+    let recorded = onnx::record(network, Weights::Seeded(SEED)).unwrap();
+    let mut graph = Graph::load(&onnx::encode(&recorded.graph, &BTreeMap::new())).unwrap();
+    let mut worst = Difference::default();
+    for extents in extents() {
+        let inputs = inputs(network, &extents);
+        let reference = torch(network, Precision::Float32, &inputs);
+        let served = graph
+            .run(&inputs)
+            .unwrap_or_else(|error| panic!("{}: {error}", network.name()));
+        let difference = runtime::compare(&reference, &served)
+            .unwrap_or_else(|error| panic!("{}: {error}", network.name()));
+        worst.max = worst.max.max(difference.max);
+        worst.relative = worst.relative.max(difference.relative);
+    }
+    worst
+}
+
+#[test]
+fn every_operation_is_the_same_in_both() {
+    struct Compare;
+    impl Visitor for Compare {
+        fn visit<N: Network>(&mut self, network: &N) {
+            let name = network.name();
+            let bar = if name.starts_with("network") {
+                1e-4
+            } else {
+                1e-5
+            };
+            let difference = parity(network);
+            println!("{name}: {:.1e}", difference.max);
+            assert!(difference.max <= bar, "{name}: {difference:?}");
+        }
+    }
+    visit(Compare);
+}
+
+#[test]
+fn the_selftest_network_is_the_same_in_both() {
+    let difference = parity(&Small {
+        channels: 8,
+        hidden: 16,
+    });
+    println!("selftest: {:.1e}", difference.max);
+    assert!(difference.max <= 1e-4, "{difference:?}");
+}
+
+#[test]
+fn bfloat16_is_near_and_not_the_same() {
+    struct Compare;
+    impl Visitor for Compare {
+        fn visit<N: Network>(&mut self, network: &N) {
+            if !network.name().starts_with("network") {
+                return;
+            }
+            let inputs = inputs(network, &extents()[1]);
+            let reference = torch(network, Precision::Float32, &inputs);
+            let narrow = torch(network, Precision::Bfloat16, &inputs);
+            let difference = runtime::compare(&reference, &narrow).unwrap();
+            assert!(
+                difference.relative > 1e-5 && difference.relative < 0.03,
+                "{}: {difference:?}",
+                network.name()
+            );
+        }
+    }
+    visit(Compare);
+}
+
+#[test]
+fn gradients_reach_every_weight() {
+    struct Check;
+    impl Visitor for Check {
+        fn visit<N: Network>(&mut self, network: &N) {
+            let torch = Torch::new(Device::Cpu, Precision::Float32, Weights::Seeded(SEED));
+            let inputs = inputs(network, &extents()[1]);
+            let values: Vec<_> = network
+                .inputs()
+                .iter()
+                .map(|port| torch.tensor(&inputs[&port.name]).unwrap())
+                .collect();
+            let mut loss = torch.scalar(0.0).unwrap();
+            for y in network.forward(&Scope::root(&torch), &values).unwrap() {
+                let square = torch.mul(&y, &torch.tanh(&y).unwrap()).unwrap();
+                loss = torch
+                    .add(&loss, &torch.mean_all(&square).unwrap_or(square))
+                    .unwrap();
+            }
+            if torch.weights().is_empty() {
+                return;
+            }
+            loss.backward();
+            for (path, weight) in torch.weights() {
+                let gradient = weight.grad();
+                assert!(gradient.defined(), "{} {path}", network.name());
+                assert!(
+                    download(&gradient).unwrap().iter().any(|x| *x != 0.0),
+                    "{} {path} has no gradient",
+                    network.name()
+                );
+            }
+        }
+    }
+    visit(Check);
+}
