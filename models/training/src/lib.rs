@@ -1,0 +1,3 @@
+//! Data, networks, losses and export of the learned models.
+
+pub mod audio;
