@@ -177,24 +177,32 @@ impl Amplifier {
 /// (J.-M. Jot, A. Chaigne 1991), damped at the top. `seconds` to fall by 60 dB, `level` of the
 /// room beside the dry sound.
 pub fn reverberate(signal: &mut [f32], seconds: f64, level: f32, bright: f32, rate: f64) {
-    const DELAYS: [f64; 8] = [
+    struct Line {
+        delayed: Vec<f32>,
+        at: usize,
+        gain: f32,
+        damped: f32,
+    }
+    let mut lines = [
         0.0233, 0.0277, 0.0319, 0.0373, 0.0419, 0.0487, 0.0541, 0.0613,
-    ];
-    let mut lines = DELAYS.map(|d| vec![0.0f32; (d * rate) as usize + 1]);
-    let gains = DELAYS.map(|d| 10f64.powf(-3.0 * d / seconds) as f32);
-    let mut damped = [0.0f32; 8];
-    let mut at = [0usize; 8];
-    for x in signal.iter_mut() {
+    ]
+    .map(|delay| Line {
+        delayed: vec![0.0; (delay * rate) as usize + 1],
+        at: 0,
+        gain: 10f64.powf(-3.0 * delay / seconds) as f32,
+        damped: 0.0,
+    });
+    for x in signal {
         let mut sum = 0.0;
-        for k in 0..8 {
-            damped[k] += bright * (lines[k][at[k]] - damped[k]);
-            sum += gains[k] * damped[k];
+        for line in &mut lines {
+            line.damped += bright * (line.delayed[line.at] - line.damped);
+            sum += line.gain * line.damped;
         }
-        for k in 0..8 {
-            lines[k][at[k]] = *x + gains[k] * damped[k] - 0.25 * sum;
-            at[k] += 1;
-            if at[k] == lines[k].len() {
-                at[k] = 0;
+        for line in &mut lines {
+            line.delayed[line.at] = *x + line.gain * line.damped - 0.25 * sum;
+            line.at += 1;
+            if line.at == line.delayed.len() {
+                line.at = 0;
             }
         }
         *x += level * sum;

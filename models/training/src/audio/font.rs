@@ -116,19 +116,29 @@ impl Font {
         let Ok(mut synthesizer) = self.synthesizer() else {
             return (out, hits);
         };
-        // Block, off before on, key, velocity.
-        let mut events: Vec<(usize, bool, u8, u8)> = Vec::with_capacity(2 * notes.len());
         let blocks =
             |seconds: f64| (seconds * f64::from(self.rate) / BLOCK as f64).round() as usize;
-        for note in notes.iter().filter(|n| n.time >= 0.0) {
+        let mut played: Vec<(u8, usize, &Note)> = notes
+            .iter()
+            .filter(|n| n.time >= 0.0)
+            .map(|n| (n.key, blocks(n.time), n))
+            .filter(|&(_, on, _)| on * BLOCK < count)
+            .collect();
+        played.sort_by_key(|&(key, on, _)| (key, on));
+        // Two players on one key at once are one note.
+        played.dedup_by_key(|&mut (key, on, _)| (key, on));
+        // Block, off before on, key, velocity.
+        let mut events: Vec<(usize, bool, u8, u8)> = Vec::with_capacity(2 * played.len());
+        for (n, &(key, on, note)) in played.iter().enumerate() {
             let velocity = (note.velocity & !7 | 4).min(124);
-            let on = blocks(note.time);
-            let off = (on + blocks(note.seconds)).max(on + 1);
-            if on * BLOCK >= count {
-                continue;
-            }
-            events.push((on, true, note.key, velocity));
-            events.push((off, false, note.key, velocity));
+            // The next stroke of a key ends this one, and its note-off must not end the next.
+            let next = played
+                .get(n + 1)
+                .filter(|p| p.0 == key)
+                .map_or(usize::MAX, |p| p.1);
+            let off = (on + blocks(note.seconds).max(1)).min(next);
+            events.push((on, true, key, velocity));
+            events.push((off, false, key, velocity));
             let tone = self.tone(&mut synthesizer, voice, note, velocity, hearing);
             if let Some((rise, energy)) = tone {
                 let at = on * BLOCK + rise;

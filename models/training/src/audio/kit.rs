@@ -244,15 +244,24 @@ fn hydrogen(description: &Path, rate: u32) -> Result<Vec<OneShot>, Error> {
             continue;
         };
         let mut layers = Vec::new();
-        for layer in instrument.descendants().filter(|n| named(n, "layer")) {
+        let listed: Vec<_> = instrument
+            .descendants()
+            .filter(|n| named(n, "layer"))
+            .collect();
+        // Old kits name one file beside the instrument's name, and no layers.
+        let listed = if listed.is_empty() {
+            vec![instrument]
+        } else {
+            listed
+        };
+        for layer in listed {
             let number =
                 |tag, default: f32| child(layer, tag).map_or(Some(default), |t| t.parse().ok());
-            let (Some(file), Some(top), Some(gain)) = (
-                child(layer, "filename"),
-                number("max", 1.0),
-                number("gain", 1.0),
-            ) else {
+            let (Some(top), Some(gain)) = (number("max", 1.0), number("gain", 1.0)) else {
                 return Err(Error::broken(description, format!("a layer of {name}")));
+            };
+            let Some(file) = child(layer, "filename") else {
+                continue;
             };
             if let Some(mut samples) = one_shot(&folder.join(file), rate)? {
                 samples.iter_mut().for_each(|x| *x *= gain);

@@ -30,7 +30,7 @@ pub struct Summary {
 }
 
 /// Writes `count` clips from number `first` on into `folder`, each as `.wav`, as `.txt` (labels
-/// for Audacity) and as `.png` (its spectrogram to 8 kHz; onsets green from below, beats yellow
+/// for Audacity) and as `.png` (its lowest 372 of 1024 bins; onsets green from below, beats yellow
 /// and downbeats red from above), and `summary.csv`.
 ///
 /// # Errors

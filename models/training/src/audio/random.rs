@@ -1,26 +1,16 @@
-//! Random choices from PCG-64 (M. E. O'Neill 2014), whose sequence never changes.
+//! Random choices from ChaCha8 (D. J. Bernstein 2008), whose sequence is the same everywhere.
 
-use rand_pcg::Pcg64;
-use rand_pcg::rand_core::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// The sequence of one clip.
-pub struct Random(Pcg64);
+pub struct Random(ChaCha8Rng);
 
 impl Random {
     /// A sequence of its own for every pair.
     pub fn new(seed: u64, index: u64) -> Self {
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        bytes[8..16].copy_from_slice(&index.to_le_bytes());
-        // The mixing of `seed_from_u64` makes neighbours independent; both words are kept.
-        let first = Pcg64::seed_from_u64(seed).next_u64();
-        let second = Pcg64::seed_from_u64(index ^ first).next_u64();
-        bytes[16..24].copy_from_slice(&first.to_le_bytes());
-        bytes[24..].copy_from_slice(&second.to_le_bytes());
-        let mut generator = Pcg64::from_seed(bytes);
-        for _ in 0..8 {
-            generator.next_u64();
-        }
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        generator.set_stream(index);
         Self(generator)
     }
 
@@ -68,6 +58,6 @@ impl Random {
 
     /// White noise in −1 … 1.
     pub fn noise(&mut self) -> f32 {
-        (self.0.next_u64() >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+        (self.0.next_u32() >> 8) as f32 / (1u32 << 23) as f32 - 1.0
     }
 }

@@ -100,7 +100,7 @@ impl Grid {
         let bars = (((end - start) / bar) as usize).max(2);
         let jump = 1 + random.index(bars - 1);
         // Rarely the music stands still for a while.
-        let stop = random.chance(0.05).then(|| 1 + random.index(bars - 1));
+        let stop = random.chance(0.08).then(|| 1 + random.index(bars - 1));
         let depth = random.range(0.05, 0.2);
         let phrase = random.pick(&[2.0, 4.0]) * f64::from(meter.beats);
         let loose = random.range(0.002, 0.015);
