@@ -5,6 +5,7 @@
 //! `torch::Torch`, behind the feature `libtorch`, computes and differentiates it. What is trained
 //! is therefore what is served, and `parity.sh` measures that it is.
 
+pub mod audio;
 pub mod checkpoint;
 pub mod config;
 pub mod curve;

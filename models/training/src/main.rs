@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dance_training::audio::preview::Preview;
 use dance_training::checkpoint::{Checkpoint, Figures};
 use dance_training::config;
 use dance_training::export::{self, Numbers};
@@ -20,6 +21,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Training audio.
+    #[command(subcommand)]
+    Audio(Audio),
     /// Train the small network that proves the machinery.
     Selftest(Train),
     /// Write a trained network as ONNX, with its model card beside it.
@@ -31,6 +35,12 @@ enum Command {
         /// The ONNX file.
         model: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum Audio {
+    /// Write clips with their truth, pictures, and how SuperFlux does on them.
+    Preview(Preview),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -104,6 +114,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Audio(Audio::Preview(preview)) => say(&preview.run()?.to_string()),
         Command::Selftest(args) => train::<SelfTest>(&args),
         Command::Export(args) => match args.task {
             Name::Selftest => export::<SelfTest>(&args),
