@@ -81,7 +81,10 @@ impl ModelFile {
                 reason: "it is empty".to_owned(),
             });
         }
-        let sha256 = format!("{:x}", Sha256::digest(&bytes));
+        let sha256: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
 
         let card_path = path.with_extension("toml");
         let card = if card_path != path && card_path.exists() {

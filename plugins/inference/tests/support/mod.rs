@@ -270,7 +270,7 @@ impl Graph {
         let path = self.write(directory);
         let hash = sha2::Sha256::digest(std::fs::read(&path).unwrap());
         let mut card = self.card.clone();
-        card.sha256 = Some(format!("{hash:x}"));
+        card.sha256 = Some(hash.iter().map(|byte| format!("{byte:02x}")).collect());
         change(&mut card);
         std::fs::write(path.with_extension("toml"), card.to_toml().unwrap()).unwrap();
         path
