@@ -371,7 +371,8 @@ impl std::fmt::Display for Summary {
         write!(
             f,
             "{} clips at {:.0} x real time; {:.1} onsets/s, {:.2} beats/s; SuperFlux F50 {:.3} \
-             F25 {:.3} P {:.3} R {:.3}, flat {:.1} % ({:.1} % of the missed), offset {:+.1} ms, lag {:+.0} ms, contrast {:.1}",
+             F25 {:.3} P {:.3} R {:.3}, flat {:.1} % ({:.1} % of the missed), \
+             offset {:+.1} ms, lag {:+.0} ms, contrast {:.1}",
             self.clips,
             self.speed,
             self.density[0],
