@@ -151,14 +151,14 @@ networks! {
         ])
     }
     resize(port("a", "batch 3 5 6"), port("b", "batch 3 time")) -> [4, 4, 4, 4, 4, 3, 3] |_s, g, x| {
-        let linear = |align_corners| Interpolation::Linear { align_corners };
+        let between = |align_corners| Interpolation::Linear { align_corners };
         Ok(vec![
             g.resize(&x[0], &Size::Scale(vec![2, 3]), Interpolation::Nearest)?,
-            g.resize(&x[0], &Size::Scale(vec![2, 3]), linear(true))?,
-            g.resize(&x[0], &Size::Scale(vec![2, 3]), linear(false))?,
-            g.resize(&x[0], &Size::To(vec![3, 10]), linear(true))?,
-            g.resize(&x[0], &Size::To(vec![3, 10]), linear(false))?,
-            g.resize(&x[1], &Size::Scale(vec![2]), linear(false))?,
+            g.resize(&x[0], &Size::Scale(vec![2, 3]), between(true))?,
+            g.resize(&x[0], &Size::Scale(vec![2, 3]), between(false))?,
+            g.resize(&x[0], &Size::To(vec![3, 10]), between(true))?,
+            g.resize(&x[0], &Size::To(vec![3, 10]), between(false))?,
+            g.resize(&x[1], &Size::Scale(vec![2]), between(false))?,
             g.resize(&x[1], &Size::To(vec![4]), Interpolation::Nearest)?,
         ])
     }
