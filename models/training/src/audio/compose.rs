@@ -607,8 +607,9 @@ fn drums(
     let recorded = if style.name == "drums" { 0.75 } else { 0.5 };
     let take = (!any.is_empty() && random.chance(recorded)).then(|| random.pick(any));
     let patterns: Vec<&Pattern> = {
-        let fits =
-            |p: &&Pattern| p.beats == meter.beats && (p.steps % 3 == 0) == (meter.division == 3);
+        let fits = |p: &&Pattern| {
+            p.beats == meter.beats && p.steps.is_multiple_of(3) == (meter.division == 3)
+        };
         let own: Vec<&Pattern> = PATTERNS
             .iter()
             .filter(|p| fits(p) && style.patterns.contains(&p.style))

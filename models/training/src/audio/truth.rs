@@ -304,6 +304,49 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_rise_over_what_rings_is_none() {
+        // One tone from the start to `end`, another of `level` from 20000 on, in one octave.
+        let second = |end: usize, level: f32| {
+            let mut hearing = Hearing::new(RATE);
+            let tone = |from: usize, to: usize, level: f32, period: usize| -> Vec<f32> {
+                // Ends without a click, which would be heard in every octave.
+                let fade = |n: usize| n.saturating_sub(from).min(to.saturating_sub(n)) as f32;
+                (0..44_100)
+                    .map(|n| {
+                        let x = (std::f32::consts::TAU * n as f32 / period as f32).sin();
+                        (fade(n) / 200.0).min(1.0) * level * x
+                    })
+                    .collect()
+            };
+            let dry = [tone(4_000, end, 0.5, 80), tone(20_000, 44_100, level, 70)];
+            let hits: Vec<Hit> = [4_000, 20_000]
+                .into_iter()
+                .zip(&dry)
+                .map(|(at, dry)| Hit {
+                    at,
+                    energy: hearing.energy(dry, at),
+                })
+                .collect();
+            let sum: Vec<f32> = dry[0].iter().zip(&dry[1]).map(|(a, b)| a + b).collect();
+            let heard = Heard {
+                parts: (0..2)
+                    .map(|n| (&hits[n..=n], &dry[n][..], &dry[n][..]))
+                    .collect(),
+                sum: &sum,
+                beside: None,
+                clip: &sum,
+            };
+            onsets(&heard, RATE, &mut hearing)
+        };
+        // A third of the energy, but hardly a rise; then one that rises over what goes on.
+        assert_eq!(second(44_100, 0.35), [4_000]);
+        assert_eq!(second(44_100, 0.7), [4_000, 20_000]);
+        // Legato, as strong as the tone before and weaker.
+        assert_eq!(second(20_000, 0.6), [4_000, 20_000]);
+        assert_eq!(second(20_000, 0.35), [4_000]);
+    }
+
+    #[test]
     fn the_attack_is_at_a_tenth_of_the_peak() {
         let ramp: Vec<f32> = (0..1_000).map(|n| n as f32 / 1_000.0).collect();
         assert_eq!(attack(&ramp), Some(100));
