@@ -6,6 +6,7 @@ use dance_training::audio::preview::Preview;
 use dance_training::checkpoint::{Checkpoint, Figures};
 use dance_training::config;
 use dance_training::export::{self, Numbers};
+use dance_training::rhythm::cache::Features;
 use dance_training::selftest::SelfTest;
 use dance_training::task::{Split, Task};
 use std::io::Write;
@@ -41,6 +42,8 @@ enum Command {
 enum Audio {
     /// Write clips with their truth, pictures, and how SuperFlux does on them.
     Preview(Preview),
+    /// Make the clips that the task rhythm learns from.
+    Features(Features),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -114,6 +117,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Audio(Audio::Features(features)) => say(&features.run()?),
         Command::Audio(Audio::Preview(preview)) => say(&preview.run()?.to_string()),
         Command::Selftest(args) => train::<SelfTest>(&args),
         Command::Export(args) => match args.task {
