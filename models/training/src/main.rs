@@ -6,6 +6,7 @@ use dance_training::audio::preview::Preview;
 use dance_training::checkpoint::{Checkpoint, Figures};
 use dance_training::config;
 use dance_training::export::{self, Numbers};
+use dance_training::rhythm::Hear;
 use dance_training::rhythm::cache::Features;
 use dance_training::selftest::SelfTest;
 use dance_training::task::{Split, Task};
@@ -27,6 +28,8 @@ enum Command {
     Audio(Audio),
     /// Train the small network that proves the machinery.
     Selftest(Train),
+    /// Train the network that hears onsets, beats and downbeats.
+    Rhythm(Train),
     /// Write a trained network as ONNX, with its model card beside it.
     Export(Export),
     /// Measure a checkpoint or an exported network.
@@ -49,6 +52,7 @@ enum Audio {
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
     Selftest,
+    Rhythm,
 }
 
 #[derive(Args)]
@@ -120,11 +124,14 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Audio(Audio::Features(features)) => say(&features.run()?),
         Command::Audio(Audio::Preview(preview)) => say(&preview.run()?.to_string()),
         Command::Selftest(args) => train::<SelfTest>(&args),
+        Command::Rhythm(args) => train::<Hear>(&args),
         Command::Export(args) => match args.task {
             Name::Selftest => export::<SelfTest>(&args),
+            Name::Rhythm => export::<Hear>(&args),
         },
         Command::Eval(args) => match args.task {
             Name::Selftest => eval::<SelfTest>(&args),
+            Name::Rhythm => eval::<Hear>(&args),
         },
         Command::Card { model } => {
             let card = export::read_card(&model)?;

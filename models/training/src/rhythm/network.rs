@@ -108,7 +108,9 @@ impl Rhythm {
                 dilation: (1usize << n).into(),
                 ..Conv::default()
             };
-            let y = scope.at("dilated").conv(&y, self.channels, &[KERNEL], &dilated)?;
+            let y = scope
+                .at("dilated")
+                .conv(&y, self.channels, &[KERNEL], &dilated)?;
             let y = g.dropout(&g.silu(&y)?, self.dropout)?;
             let y = scope
                 .at("mix")
@@ -147,8 +149,8 @@ impl Network for Rhythm {
     fn about(&self) -> About {
         About {
             task: "rhythm".into(),
-            description: "Onsets, beats and downbeats of music, causal, from a log-frequency spectrum"
-                .into(),
+            description:
+                "Onsets, beats and downbeats of music, causal, from a log-frequency spectrum".into(),
             frame_rate: Some(FRAME_RATE),
             labels: LABELS.map(String::from).into(),
             parameters: toml::Table::from_iter([
