@@ -38,7 +38,8 @@ rustc --version
 gst-launch-1.0 --gst-version
 
 check "format" cargo fmt --all --check
-check "shell scripts" shellcheck -x pipelines/*.sh tests/*.sh docs/*.sh build-aux/*.sh .ci/run
+check "shell scripts" shellcheck -x pipelines/*.sh tests/*.sh plugins/*/tests/*.sh models/*/*.sh docs/*.sh \
+    build-aux/*.sh .ci/run
 check "lints" cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 if cargo deny --version >/dev/null 2>&1; then
     check "licences and sources of dependencies" cargo deny --locked check bans licenses sources
