@@ -27,12 +27,19 @@ check() {
     # Also when it stopped for another reason than a failed test.
     if ((status && !f)); then f=1; fi
     passed=$((passed + p)) failed=$((failed + f))
-    if ((f)); then failures+=("$name"); fi
+    if ((f)); then
+        failures+=("$name")
+        # What failed, and which test program died with it, said again at the end.
+        mapfile -t -O "${#failures[@]}" failures < <(
+            grep -E '^test .* FAILED$|^thread .* panicked|process didn.t exit|CRITICAL|^error(\[|:)' "$log" |
+                sed 's/^/    /' | head -n 30
+        )
+    fi
     printf -- '-- %s: %s passed, %s failed, %s s\n' "$name" "$p" "$f" $((SECONDS - start))
 }
 
 need_packages "${build_packages[@]}" "${media_packages[@]}" bc jq meson ninja-build shellcheck \
-    libgstreamer-plugins-bad1.0-dev python3-gst-1.0 fretsonfire-songs-sectoid
+    gstreamer1.0-x libgstreamer-plugins-bad1.0-dev python3-gst-1.0 fretsonfire-songs-sectoid
 command -v cargo >/dev/null || die "Rust is missing: install 1.92 or newer from https://rustup.rs"
 rustc --version
 gst-launch-1.0 --gst-version
@@ -96,6 +103,8 @@ check "demo on a song" env OUT="$logs/out" pipelines/demo.sh
 
 printf '\n'
 for note in "${notes[@]}"; do printf 'NOTE: %s\n' "$note"; done
-for name in "${failures[@]}"; do printf 'FAILED: %s\n' "$name"; done
+for name in "${failures[@]}"; do
+    if [[ $name == "    "* ]]; then printf '%s\n' "$name"; else printf 'FAILED: %s\n' "$name"; fi
+done
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))

@@ -25,6 +25,9 @@ pub struct Meta {
     pub best: Option<f64>,
     /// The validations since then.
     pub since_best: u64,
+    /// The sums of the losses and of the gradients' norms since the last validation, and their
+    /// number.
+    pub since_validation: (f64, f64, u64),
     /// The seconds spent.
     pub seconds: f64,
     /// The configuration, as it stood in its file.

@@ -150,6 +150,11 @@ impl Training {
         Ok(())
     }
 
+    /// Whether so many validations without a new best end the training.
+    pub fn is_exhausted(&self, validations: u64) -> bool {
+        self.patience > 0 && validations >= self.patience
+    }
+
     /// The learning rate of the update number `step`, counted from 0.
     pub fn rate(&self, step: u64) -> f64 {
         if step < self.warm_up {

@@ -14,10 +14,10 @@ use ndarray::{Array2, Array3, ArrayD};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Convolution, group normalisation, recurrence, linear layer; causal, with explicit state.
+/// Convolution, layer normalisation, recurrence, linear layer; causal, with explicit state.
 #[derive(Clone, Debug)]
 pub struct Small {
-    /// The channels of the convolution, a multiple of 4.
+    /// The channels of the convolution.
     pub channels: usize,
     /// The units of the recurrence.
     pub hidden: usize,

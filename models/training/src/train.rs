@@ -112,6 +112,9 @@ pub fn train<T: Task>(task: &T, plan: &Plan) -> Result<End> {
     if state.meta.step >= training.steps {
         return Ok(End::Finished);
     }
+    if training.is_exhausted(state.meta.since_best) {
+        return Ok(End::Stopped);
+    }
     std::thread::scope(|scope| {
         let (start, workers) = (state.meta.step, training.workers as u64);
         let mut queues: Vec<Receiver<Result<Batch>>> = Vec::new();
@@ -195,7 +198,6 @@ impl<T: Task> Run<'_, T> {
         self.progress.set_position(start);
         // What lies before this run does not say how fast it is.
         self.progress.reset_eta();
-        let (mut losses, mut norms) = (Vec::new(), Vec::new());
         for step in start..training.steps {
             let queue = &queues[((step - start) % training.workers as u64) as usize];
             let batch = queue
@@ -212,8 +214,8 @@ impl<T: Task> Run<'_, T> {
                 };
                 error.context(format!("training stopped at step {step}; {kept}"))
             })?;
-            losses.push(loss);
-            norms.push(norm);
+            let (losses, norms, count) = state.meta.since_validation;
+            state.meta.since_validation = (losses + loss, norms + norm, count + 1);
             let done = step + 1;
             state.meta.step = done;
             state.meta.seconds = self.begin.elapsed().as_secs_f64();
@@ -223,16 +225,14 @@ impl<T: Task> Run<'_, T> {
             let finished = done == training.steps;
             let mut stopped = false;
             if done.is_multiple_of(training.validate_every) || finished {
-                let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-                state.curve.push("training/loss", done, mean(&losses));
-                state
-                    .curve
-                    .push("training/gradient norm", done, mean(&norms));
-                state
-                    .curve
-                    .push("training/learning rate", done, training.rate(step));
-                losses.clear();
-                norms.clear();
+                let (losses, norms, count) = std::mem::take(&mut state.meta.since_validation);
+                for (series, value) in [
+                    ("training/loss", losses / count as f64),
+                    ("training/gradient norm", norms / count as f64),
+                    ("training/learning rate", training.rate(step)),
+                ] {
+                    state.curve.push(series, done, value);
+                }
                 stopped = self.validate(state)?;
             }
             if done.is_multiple_of(training.checkpoint_every) || finished || stopped || out_of_time
@@ -387,7 +387,7 @@ impl<T: Task> Run<'_, T> {
         }
         state.curve.save(&self.plan.out.join("curve.csv"))?;
         state.curve.plot(&self.plan.out.join("curve.png"))?;
-        Ok(training.patience > 0 && state.meta.since_best >= training.patience)
+        Ok(training.is_exhausted(state.meta.since_best))
     }
 
     fn save(&self, state: &State, name: &str) -> Result<()> {

@@ -3,12 +3,15 @@
 #![allow(clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 #![cfg(feature = "libtorch")]
 
+use anyhow::{Result, ensure};
 use dance_training::checkpoint::Checkpoint;
 use dance_training::config::{self, Config};
 use dance_training::curve::Curve;
 use dance_training::export::{self, Numbers};
-use dance_training::selftest::{SelfTest, Settings};
-use dance_training::task::{Split, Task};
+use dance_training::layers::Scope;
+use dance_training::ops::Ops;
+use dance_training::selftest::{SelfTest, Settings, Small};
+use dance_training::task::{Batch, Split, Task, Tensors};
 use dance_training::train::{BEST, End, LAST, Plan, evaluate_checkpoint, train};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -42,14 +45,16 @@ const TWENTY: &str = "steps = 20\nwarm_up = 5\nvalidate_every = 10\ncheckpoint_e
 fn a_training_that_was_killed_ends_where_it_would_have_ended() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
-    let (task, whole) = plan(&dir.path().join("whole"), TWENTY, "");
+    // The checkpoint it goes on from is between two validations.
+    let training = TWENTY.replace("checkpoint_every = 10", "checkpoint_every = 4");
+    let (task, whole) = plan(&dir.path().join("whole"), &training, "");
     assert_eq!(train(&task, &whole).unwrap(), End::Finished);
-    let (task, mut halves) = plan(&dir.path().join("halves"), TWENTY, "");
-    // Dies at the 13th batch, as by a kill between two checkpoints.
-    let (dies, _) = plan(&dir.path().join("halves"), TWENTY, "poison = 13");
+    let (task, mut halves) = plan(&dir.path().join("halves"), &training, "");
+    // Dies at the batch 13, as by a kill between two checkpoints.
+    let (dies, _) = plan(&dir.path().join("halves"), &training, "poison = 13");
     train(&dies, &halves).unwrap_err();
     let half = Checkpoint::load(&halves.out.join(LAST)).unwrap();
-    assert_eq!(half.meta.step, 10);
+    assert_eq!(half.meta.step, 12);
     halves.resume = true;
     assert_eq!(train(&task, &halves).unwrap(), End::Finished);
     let a = Checkpoint::load(&whole.out.join(LAST)).unwrap();
@@ -112,6 +117,79 @@ fn a_slice_pauses_and_early_stopping_stops() {
     assert_eq!(train(&task, &plan).unwrap(), End::Stopped);
     assert_eq!(Checkpoint::load(&plan.out.join(LAST)).unwrap().meta.step, 8);
     assert_eq!(Checkpoint::load(&plan.out.join(BEST)).unwrap().meta.step, 2);
+    // What has stopped stays so.
+    let again = Plan {
+        resume: true,
+        ..plan
+    };
+    assert_eq!(train(&task, &again).unwrap(), End::Stopped);
+    assert_eq!(
+        Checkpoint::load(&again.out.join(LAST)).unwrap().meta.step,
+        8
+    );
+}
+
+#[test]
+fn a_full_disk_stops_and_is_named() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let (task, plan) = plan(dir.path(), TWENTY, "");
+    // The device that is always full takes the place of the checkpoint about to be written.
+    std::os::unix::fs::symlink("/dev/full", dir.path().join(format!("{LAST}.tmp"))).unwrap();
+    let error = format!("{:#}", train(&task, &plan).unwrap_err());
+    assert!(error.contains("the disk is full"), "{error}");
+    assert!(!dir.path().join(LAST).exists());
+    assert_eq!(
+        Checkpoint::load(&dir.path().join(BEST)).unwrap().meta.step,
+        10
+    );
+    // With room again, it trains.
+    assert_eq!(train(&task, &plan).unwrap(), End::Finished);
+}
+
+/// The selftest, whose data end early.
+struct Missing(SelfTest);
+
+impl Task for Missing {
+    const NAME: &'static str = SelfTest::NAME;
+    type Settings = Settings;
+    type Network = Small;
+
+    fn new(settings: Settings, seed: u64) -> Result<Self> {
+        Ok(Self(SelfTest::new(settings, seed)?))
+    }
+
+    fn network(&self) -> &Small {
+        self.0.network()
+    }
+
+    fn batch(&self, split: Split, index: u64) -> Result<Batch> {
+        ensure!(
+            split != Split::Training || index < 5,
+            "cannot read 0005.flac"
+        );
+        self.0.batch(split, index)
+    }
+
+    fn loss<G: Ops>(&self, scope: &Scope<G>, batch: &Tensors<G>) -> Result<G::Tensor> {
+        self.0.loss(scope, batch)
+    }
+
+    fn data(&self) -> String {
+        self.0.data()
+    }
+}
+
+#[test]
+fn data_that_are_missing_are_named() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let (task, plan) = plan(dir.path(), TWENTY, "");
+    let error = format!("{:#}", train(&Missing(task), &plan).unwrap_err());
+    assert!(
+        error.contains("batch 5 of the training data") && error.contains("0005.flac"),
+        "{error}"
+    );
 }
 
 #[test]

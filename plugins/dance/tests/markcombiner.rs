@@ -1231,6 +1231,16 @@ impl Play {
         let found = Arc::new(Mutex::new(Vec::new()));
         let out = pipeline.by_name("out").unwrap().static_pad("sink").unwrap();
         let seen = found.clone();
+        // What was there before a seek does not count after it.
+        out.add_probe(gst::PadProbeType::EVENT_FLUSH, {
+            let found = found.clone();
+            move |_, info| {
+                if info.event().unwrap().type_() == gst::EventType::FlushStop {
+                    found.lock().unwrap().clear();
+                }
+                gst::PadProbeReturn::Ok
+            }
+        });
         out.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             let buffer = info.buffer().unwrap();
             for mark in marks::read(buffer)
@@ -1259,7 +1269,7 @@ impl Play {
         result.expect("the pipeline hangs");
     }
 
-    /// Plays to the end and returns the marks since the start or since they were last taken.
+    /// Plays to the end and returns the marks since the start or the last seek.
     fn finish(self) -> Vec<(u64, gst::ClockTime, gst::ClockTime)> {
         self.pipeline.set_state(gst::State::Playing).unwrap();
         let done = [gst::MessageType::Eos, gst::MessageType::Error];
@@ -1326,7 +1336,6 @@ fn a_pipeline_can_be_paused_and_sought() {
     play.to_state(gst::State::Paused);
     std::thread::sleep(Duration::from_millis(500));
     for n in 0..20 {
-        play.found.lock().unwrap().clear();
         let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
         let (start, stop) = (ms(9300 - 10 * n), ms(10_000));
         let set = gst::SeekType::Set;

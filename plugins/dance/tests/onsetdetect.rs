@@ -945,6 +945,10 @@ fn a_storm_of_flushes_does_no_harm() {
         .unwrap()
         .pop_filtered(&[gst::MessageType::Error]);
     assert!(error.is_none(), "{error:?}");
+    // Each seek lets the sink preroll anew. GStreamer may bring a sink that has just done so to
+    // PLAYING after the pipeline was set to NULL.
+    let (settled, ..) = pipeline.state(gst::ClockTime::from_seconds(20));
+    settled.expect("the pipeline hangs");
     pipeline.set_state(gst::State::Null).unwrap();
 }
 

@@ -1,5 +1,6 @@
 //! Onsets, beats and tempo of one stream of audio, in one object.
 
+use crate::network::{Failure, Network};
 use crate::{beat, onset};
 
 /// What is heard, and how.
@@ -74,7 +75,20 @@ impl Analyzer {
     /// # Errors
     /// When the rate is too low or a setting is out of range.
     pub fn new(config: &Config) -> Result<Self, Error> {
-        let detector = onset::Detector::new(&config.onset).map_err(Error::Onset)?;
+        Self::with_network(config, None)
+    }
+
+    /// An analyzer that hears through `network`, where there is one, instead of by the onset
+    /// function of `config`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_network(config: &Config, network: Option<Box<dyn Network>>) -> Result<Self, Error> {
+        let detector = match network {
+            None => onset::Detector::new(&config.onset),
+            Some(network) => onset::Detector::with_network(&config.onset, network),
+        };
+        let detector = detector.map_err(Error::Onset)?;
         let beating = match &config.beats {
             None => Beating::Off,
             Some(beats) => {
@@ -114,6 +128,11 @@ impl Analyzer {
     pub fn take_invalid_samples(&mut self) -> u64 {
         let all = self.detector.invalid_samples();
         all - std::mem::replace(&mut self.invalid_taken, all)
+    }
+
+    /// Why the network stopped, once; from then on nothing is heard until [`Self::reset`].
+    pub fn take_failure(&mut self) -> Option<Failure> {
+        self.detector.take_failure()
     }
 
     /// Hears `mono`, full scale ±1.

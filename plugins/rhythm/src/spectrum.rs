@@ -1,6 +1,6 @@
 //! Windowed spectra of a stream: framing at a fractional hop, windows, the real FFT.
 
-use std::f64::consts::TAU;
+use std::f64::consts::{PI, TAU};
 use std::sync::Arc;
 
 use realfft::num_complex::Complex32;
@@ -31,6 +31,25 @@ pub fn hann(length: usize) -> Vec<f32> {
 pub fn hamming(length: usize) -> Vec<f32> {
     (0..length)
         .map(|n| (0.54 - 0.46 * (TAU * n as f64 / length as f64).cos()) as f32)
+        .collect()
+}
+
+/// A window that rises slowly and falls fast (two halves of Hann windows), so that an attack
+/// shows as soon as it has entered, while low notes still get their resolution. Of `length`
+/// samples, 30 % are the falling side.
+pub fn attack_window(length: usize) -> Vec<f32> {
+    let fall = (length as f64 * 0.3).round();
+    let rise = length as f64 - fall;
+    (0..length)
+        .map(|n| {
+            let n = n as f64;
+            let phase = if n < rise {
+                n / rise
+            } else {
+                1.0 + (n - rise) / fall
+            };
+            (0.5 - 0.5 * (PI * phase).cos()) as f32
+        })
         .collect()
 }
 

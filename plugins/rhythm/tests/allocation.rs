@@ -89,6 +89,7 @@ fn tracking_does_not_allocate() {
                 mid: value,
                 high: value,
                 level: if silent { -120.0 } else { -20.0 },
+                activation: None,
             };
             tracker.push(&frame, &mut |event| match event {
                 beat::Event::Beat(_) => beats += 1,

@@ -18,6 +18,7 @@ fn frames(seconds: f64, level: f32, strokes: &[(f64, [f32; 3])]) -> Vec<Frame> {
             mid: 0.0,
             high: 0.0,
             level,
+            activation: None,
         })
         .collect();
     for &(time, bands) in strokes {
@@ -282,6 +283,7 @@ fn any_frame_rate_and_any_values_are_taken() {
                 mid: value,
                 high: value,
                 level: value,
+                activation: None,
             };
             tracker.push(&frame, &mut |event| {
                 if let Event::Beat(beat) = event {

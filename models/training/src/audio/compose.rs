@@ -143,7 +143,7 @@ pub fn compose(takes: &[Take], start: f64, end: f64, random: &mut Random) -> Mus
         } else {
             1.0
         },
-        loose: style.loose * random.range(0.3, 1.5),
+        loose: style.loose * random.range(0.3, 1.25),
         scale: random.weighted(SCALES),
         key: random.index(12) as i32,
         chords: (0..grid.bars())
@@ -437,8 +437,7 @@ impl Player<'_, '_> {
         let tune: Vec<i32> = (0..24)
             .map(|_| random.pick(&[0, 0, 2, 4, 7, 1, 6]))
             .collect();
-        let spread = random.range(0.004, 0.022);
-        let rolled = matches!(role, Role::Comp | Role::Arpeggio) && random.chance(0.1);
+        let spread = random.range(0.0015, 0.006);
 
         for bar in section.first..section.first + section.bars {
             let base = bar as f64 * beats;
@@ -513,14 +512,8 @@ impl Player<'_, '_> {
                 Role::Comp | Role::Offbeat => {
                     for (n, &at) in pattern.iter().enumerate() {
                         let next = pattern.get(n + 1).copied().unwrap_or(beats).min(at + 2.0);
-                        let spread = if rolled { 0.035 } else { 0.001 };
-                        self.add(
-                            (base + at, base + next),
-                            &chord_tones,
-                            share,
-                            spread,
-                            random,
-                        );
+                        let span = (base + at, base + next);
+                        self.add(span, &chord_tones, share, 0.001, random);
                     }
                 }
                 Role::Arpeggio => {
@@ -614,8 +607,9 @@ fn drums(
     let recorded = if style.name == "drums" { 0.75 } else { 0.5 };
     let take = (!any.is_empty() && random.chance(recorded)).then(|| random.pick(any));
     let patterns: Vec<&Pattern> = {
-        let fits =
-            |p: &&Pattern| p.beats == meter.beats && (p.steps % 3 == 0) == (meter.division == 3);
+        let fits = |p: &&Pattern| {
+            p.beats == meter.beats && p.steps.is_multiple_of(3) == (meter.division == 3)
+        };
         let own: Vec<&Pattern> = PATTERNS
             .iter()
             .filter(|p| fits(p) && style.patterns.contains(&p.style))

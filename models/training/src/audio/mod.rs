@@ -308,8 +308,15 @@ impl Generator {
             .map(|(&(time, bar_position, _), _)| Beat { time, bar_position })
             .collect();
         clip.drain(..(BEFORE * f64::from(self.rate)).round() as usize);
-        let mut gaps: Vec<f64> = beats.windows(2).map(|w| w[1].time - w[0].time).collect();
+        // No grid is slower than 38 a minute: what is longer is a rest.
+        let gaps = beats.windows(2).map(|w| w[1].time - w[0].time);
+        let mut gaps: Vec<f64> = gaps.filter(|&gap| gap < 1.6).collect();
         gaps.sort_by(f64::total_cmp);
+        let tempo = match gaps.get(gaps.len() / 2) {
+            Some(gap) => 60.0 / gap,
+            None if beats.is_empty() => 0.0,
+            None => music.grid.bpm,
+        };
         Clip {
             rate: self.rate,
             samples: clip,
@@ -319,7 +326,7 @@ impl Generator {
             } else {
                 music.grid.meter.beats
             },
-            tempo: gaps.get(gaps.len() / 2).map_or(0.0, |gap| 60.0 / gap),
+            tempo,
             beats,
             recipe,
         }
@@ -680,6 +687,7 @@ mod tests {
             let numbers = 1..=clip.meter;
             assert!(clip.beats.iter().all(|b| numbers.contains(&b.bar_position)));
             assert_eq!(clip.beats.is_empty(), clip.meter == 0);
+            assert!(clip.tempo == 0.0 && clip.meter == 0 || (37.0..240.0).contains(&clip.tempo));
             musical += usize::from(clip.onsets.len() > 3 && clip.beats.len() > 2);
             for &onset in &clip.onsets {
                 let at = (onset * 16_000.0) as usize;

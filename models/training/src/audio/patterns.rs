@@ -515,7 +515,7 @@ pub const PATTERNS: &[Pattern] = &[
         5,
         4,
         &[
-            (Kick, "X.....x.....x..."),
+            (Kick, "X.....x.....x......."),
             (Rim, "........x.......x..."),
             (Ride, "x...x.x.x...x...x.x."),
         ],

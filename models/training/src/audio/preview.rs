@@ -8,6 +8,7 @@ use std::time::Instant;
 use dance_rhythm::onset::{self, Detector, Event, Method};
 use realfft::RealFftPlanner;
 
+use super::truth::{BANDS, Hearing};
 use super::{Clip, Error, Generator};
 
 /// How SuperFlux (`dance-rhythm`, causal) does on the clips, and what was measured beside.
@@ -17,6 +18,10 @@ pub struct Summary {
     pub clips: usize,
     /// Mean onset F within ±50 ms and ±25 ms over the clips that have onsets.
     pub f: [f64; 2],
+    /// Shares of what it finds that is true and of what is true that it finds, within ±50 ms.
+    pub precision_recall: [f64; 2],
+    /// Share of the true onsets at which no octave rises by 3 dB, and of those that it misses.
+    pub flat: [f64; 2],
     /// Median of (found − true) over matches within 50 ms, in seconds.
     pub offset: f64,
     /// Median over clips of the lag at which the true onsets collect most of the onset function.
@@ -47,12 +52,15 @@ pub fn write(
     let mut csv = BufWriter::new(File::create(&table).map_err(failed)?);
     writeln!(
         csv,
-        "clip,onsets,beats,meter,tempo,rms_db,peak_db,f50,f25,offset_ms,lag_ms,recipe"
+        "clip,onsets,found,matched,flat,flat_missed,beats,meter,tempo,rms_db,peak_db,f50,f25,\
+         offset_ms,lag_ms,style,recipe"
     )
     .map_err(failed)?;
     let mut total = Summary::default();
     let (mut offsets, mut lags, mut scored) = (Vec::new(), Vec::new(), 0.0f64);
     let (mut made, mut seconds) = (0.0, 0.0);
+    // Found, matched, flat, flat and missed.
+    let mut counts = [0usize; 4];
     for index in first..first + count {
         let start = Instant::now();
         let clip = generator.clip(index);
@@ -67,8 +75,12 @@ pub fn write(
         let db = |x: f32| 20.0 * x.max(1e-6).log10();
         writeln!(
             csv,
-            "{index},{},{},{},{:.1},{:.1},{:.1},{:.3},{:.3},{:.1},{:.0},\"{}\"",
+            "{index},{},{},{},{},{},{},{},{:.1},{:.1},{:.1},{:.3},{:.3},{:.1},{:.0},{},\"{}\"",
             clip.onsets.len(),
+            score.found,
+            score.offsets.len(),
+            score.flat[0],
+            score.flat[1],
             clip.beats.len(),
             clip.meter,
             clip.tempo,
@@ -78,12 +90,17 @@ pub fn write(
             score.f[1],
             1e3 * median(&mut score.offsets.clone()),
             1e3 * score.lag,
+            clip.recipe.split(' ').next().unwrap_or_default(),
             clip.recipe
         )
         .map_err(failed)?;
         total.clips += 1;
         total.density[0] += clip.onsets.len() as f64;
         total.density[1] += clip.beats.len() as f64;
+        counts[0] += score.found;
+        counts[1] += score.offsets.len();
+        counts[2] += score.flat[0];
+        counts[3] += score.flat[1];
         if clip.onsets.len() > 3 {
             scored += 1.0;
             total.f[0] += score.f[0];
@@ -96,6 +113,10 @@ pub fn write(
     csv.flush().map_err(failed)?;
     total.f = total.f.map(|f| f / scored.max(1.0));
     total.contrast /= scored.max(1.0);
+    let share = |part: usize, whole: f64| part as f64 / whole.max(1.0);
+    let (truths, matched) = (total.density[0], counts[1] as f64);
+    total.precision_recall = [share(counts[1], counts[0] as f64), share(counts[1], truths)];
+    total.flat = [share(counts[2], truths), share(counts[3], truths - matched)];
     total.density = total.density.map(|d| d / seconds.max(1e-9));
     total.offset = median(&mut offsets);
     total.lag = median(&mut lags);
@@ -110,6 +131,9 @@ fn median(values: &mut [f64]) -> f64 {
 
 struct Score {
     f: [f64; 2],
+    found: usize,
+    /// True onsets at which no octave rises by 3 dB, and how many of them are missed.
+    flat: [usize; 2],
     offsets: Vec<f64>,
     lag: f64,
     contrast: f64,
@@ -132,11 +156,12 @@ impl Score {
         };
         detector.push(&clip.samples, &mut listen);
         detector.finish(&mut listen);
-        let mut offsets = Vec::new();
+        let (mut offsets, mut missed) = (Vec::new(), vec![true; clip.onsets.len()]);
         let f = [0.050, 0.025].map(|window| {
             let pairs = matches(&clip.onsets, &found, window);
             if window == 0.050 {
-                offsets.clone_from(&pairs);
+                offsets.extend(pairs.iter().map(|&(t, f)| found[f] - clip.onsets[t]));
+                pairs.iter().for_each(|p| missed[p.0] = false);
             }
             let all = clip.onsets.len() + found.len();
             if all == 0 {
@@ -145,6 +170,19 @@ impl Score {
                 2.0 * pairs.len() as f64 / all as f64
             }
         });
+        let mut hearing = Hearing::new(clip.rate);
+        let mut flat = [0; 2];
+        for (onset, missed) in clip.onsets.iter().zip(missed) {
+            let at = (onset * f64::from(clip.rate)) as usize;
+            let before = hearing.before(&clip.samples, at);
+            let after = hearing.energy(&clip.samples, at);
+            // What is 70 dB below the rest is no octave to be heard in.
+            let least = 1e-7 * after.iter().sum::<f32>();
+            if !(0..BANDS).any(|b| after[b] > least && after[b] >= 2.0 * before[b]) {
+                flat[0] += 1;
+                flat[1] += usize::from(missed);
+            }
+        }
         // The onset function at true onsets, shifted by a lag.
         let start = function.first().map_or(0.0, |f| f.0);
         let at = |time: f64| {
@@ -163,6 +201,8 @@ impl Score {
         let there = collected(lag) / clip.onsets.len().max(1) as f64;
         Ok(Self {
             f,
+            found: found.len(),
+            flat,
             offsets,
             lag,
             contrast: there / mean.max(1e-9),
@@ -170,15 +210,15 @@ impl Score {
     }
 }
 
-/// Found − true of the largest one-to-one matching within `window` (from the left: on a line that
-/// is the largest).
-fn matches(truth: &[f64], found: &[f64], window: f64) -> Vec<f64> {
+/// Indices of the pairs of the largest one-to-one matching within `window` (from the left: on a
+/// line that is the largest).
+fn matches(truth: &[f64], found: &[f64], window: f64) -> Vec<(usize, usize)> {
     let (mut t, mut f) = (0, 0);
     let mut out = Vec::new();
     while let (Some(&a), Some(&b)) = (truth.get(t), found.get(f)) {
         let offset = b - a;
         if offset.abs() <= window {
-            out.push(offset);
+            out.push((t, f));
         }
         t += usize::from(offset >= -window);
         f += usize::from(offset <= window);
@@ -331,13 +371,18 @@ impl std::fmt::Display for Summary {
         write!(
             f,
             "{} clips at {:.0} x real time; {:.1} onsets/s, {:.2} beats/s; SuperFlux F50 {:.3} \
-             F25 {:.3}, offset {:+.1} ms, lag {:+.0} ms, contrast {:.1}",
+             F25 {:.3} P {:.3} R {:.3}, flat {:.1} % ({:.1} % of the missed), \
+             offset {:+.1} ms, lag {:+.0} ms, contrast {:.1}",
             self.clips,
             self.speed,
             self.density[0],
             self.density[1],
             self.f[0],
             self.f[1],
+            self.precision_recall[0],
+            self.precision_recall[1],
+            100.0 * self.flat[0],
+            100.0 * self.flat[1],
             1e3 * self.offset,
             1e3 * self.lag,
             self.contrast

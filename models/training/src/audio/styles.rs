@@ -446,7 +446,7 @@ pub const STYLES: &[Style] = &[
             v(0.3, Lead, BRASS, 0.0, -4.0),
             v(0.15, Lead, &[11, 12], 0.0, -5.0),
         ],
-        loose: 0.012,
+        loose: 0.01,
         free: 0.4,
     },
     Style {
@@ -465,7 +465,7 @@ pub const STYLES: &[Style] = &[
             v(0.7, Lead, ELECTRIC, 0.7, -3.0),
             v(0.2, Lead, &[22], 0.3, -4.0),
         ],
-        loose: 0.011,
+        loose: 0.01,
         free: 0.4,
     },
     Style {
@@ -505,7 +505,7 @@ pub const STYLES: &[Style] = &[
             v(0.2, Comp, REED_ORGAN, 0.0, -4.0),
             v(0.2, Ostinato, PLUCKED, 0.0, -3.0),
         ],
-        loose: 0.012,
+        loose: 0.01,
         free: 0.6,
     },
     Style {
@@ -522,7 +522,7 @@ pub const STYLES: &[Style] = &[
             v(0.5, Strum, ACOUSTIC, 0.05, 0.0),
             v(0.5, Lead, ACOUSTIC, 0.05, 0.0),
         ],
-        loose: 0.013,
+        loose: 0.01,
         free: 0.7,
     },
     Style {
@@ -540,7 +540,7 @@ pub const STYLES: &[Style] = &[
             v(0.8, Lead, &[0, 1, 4], 0.0, 0.0),
             v(0.4, Bass, &[0, 1], 0.0, -2.0),
         ],
-        loose: 0.012,
+        loose: 0.01,
         free: 0.7,
     },
     Style {
@@ -562,7 +562,7 @@ pub const STYLES: &[Style] = &[
             v(0.4, Bass, &[42, 43, 45], 0.0, -3.0),
             v(0.3, Comp, &[6, 0], 0.0, -4.0),
         ],
-        loose: 0.014,
+        loose: 0.012,
         free: 0.7,
     },
     Style {
@@ -584,7 +584,7 @@ pub const STYLES: &[Style] = &[
             v(0.3, Tremolo, &[44, 47], 0.0, -6.0),
             v(0.3, Pad, CHOIR, 0.0, -5.0),
         ],
-        loose: 0.012,
+        loose: 0.01,
         free: 0.5,
     },
     Style {
@@ -601,7 +601,7 @@ pub const STYLES: &[Style] = &[
             v(0.6, Lead, CHOIR, 0.0, -1.0),
             v(0.5, Comp, REED_ORGAN, 0.0, -3.0),
         ],
-        loose: 0.015,
+        loose: 0.012,
         free: 0.6,
     },
     Style {

@@ -10,7 +10,13 @@
 //! times the share that part has (after its amplifier and gain) of the music, times the share the
 //! music has beside speech and noise. Bands that the finished clip holds more than [`FLOOR`]
 //! below its loudest onset do not count. An onset is heard when its notes together have
-//! [`HEARD`] of some band; a note below [`FAINT`] in every band does not take part in it.
+//! [`HEARD`] of some band and the clip rises there: what they bring to that band is at least
+//! [`RISE`] times what it held in the 23 ms before. A note below [`FAINT`] in every band does not
+//! take part in an onset.
+//!
+//! With [`RISE`] = 1 a note among others that play on lifts its octave by 3 dB or more, as it
+//! takes to be noticed; one that takes the place of another in the same octave (a melody played
+//! legato) need only be as strong as that was.
 //!
 //! **Beat**: an instant of the score's grid with onsets on both sides (or on it), each no further
 //! than a bar and [`COUNTED`] seconds away. So there are none before the music, after it, or in a
@@ -27,6 +33,8 @@ pub const ATTACK: f32 = 0.1;
 pub const COMBINE: f64 = 0.030;
 /// An onset has this share of some octave's energy (−6 dB).
 pub const HEARD: f32 = 0.25;
+/// An onset brings this many times the energy that some octave held just before.
+pub const RISE: f32 = 1.0;
 /// A note with less than this share of every octave (−13 dB) is no part of an onset.
 pub const FAINT: f32 = 0.05;
 /// Octaves weaker than this part of the loudest onset's energy (−45 dB) are not heard.
@@ -90,6 +98,14 @@ impl Hearing {
             scratch: fft.make_scratch_vec(),
             fft,
             edges,
+        }
+    }
+
+    /// Energy of the window that ends at `end`, silence before the first sample.
+    pub fn before(&mut self, samples: &[f32], end: usize) -> Spectrum {
+        match end.checked_sub(self.window.len()) {
+            Some(start) => self.energy(samples, start),
+            None => [0.0; BANDS],
         }
     }
 
@@ -164,24 +180,26 @@ pub fn onsets(heard: &Heard, rate: u32, hearing: &mut Hearing) -> Vec<usize> {
     }
     notes.sort_by_key(|n| n.0);
 
-    // What the clip itself holds there.
-    let mut levels: Vec<(usize, Spectrum)> = Vec::new();
+    // What the clip itself holds there, and held just before.
+    let mut levels: Vec<(usize, Spectrum, Spectrum)> = Vec::new();
     for &(at, _) in &notes {
         if levels.last().is_none_or(|l| l.0 != at) {
-            levels.push((at, hearing.energy(heard.clip, at)));
+            let after = hearing.energy(heard.clip, at);
+            levels.push((at, after, hearing.before(heard.clip, at)));
         }
     }
     let loudest = levels
         .iter()
         .map(|l| l.1.iter().sum::<f32>())
         .fold(0.0, f32::max);
-    let mut level = 0;
+    let floor = FLOOR * loudest;
+    let level = |at: usize| {
+        let found = levels.binary_search_by_key(&at, |l| l.0);
+        found.map_or(([0.0; BANDS], [0.0; BANDS]), |n| (levels[n].1, levels[n].2))
+    };
     for (at, shares) in &mut notes {
-        while levels[level].0 != *at {
-            level += 1;
-        }
-        for (share, energy) in shares.iter_mut().zip(levels[level].1) {
-            if energy <= FLOOR * loudest {
+        for (share, energy) in shares.iter_mut().zip(level(*at).0) {
+            if energy <= floor {
                 *share = 0.0;
             }
         }
@@ -194,9 +212,14 @@ pub fn onsets(heard: &Heard, rate: u32, hearing: &mut Hearing) -> Vec<usize> {
     while let Some(&(first, _)) = rest.first() {
         let count = rest.iter().take_while(|n| n.0 < first + near).count();
         let (cluster, later) = rest.split_at(count);
-        let together: Spectrum =
-            std::array::from_fn(|b| cluster.iter().map(|n| n.1[b]).sum::<f32>());
-        if together.iter().any(|&s| s >= HEARD) {
+        let before = level(first).1;
+        // What is loud enough alone, and what comes up over what was there.
+        let heard = (0..BANDS).any(|b| {
+            let share: f32 = cluster.iter().map(|n| n.1[b]).sum();
+            let brought: f32 = cluster.iter().map(|n| n.1[b] * level(n.0).0[b]).sum();
+            share >= HEARD && brought >= RISE * before[b]
+        });
+        if heard {
             found.push(first);
             rest = later;
         } else {
@@ -278,6 +301,49 @@ mod tests {
         assert_eq!(hear(&[(4_000, 0.5, 100), (5_500, 0.01, 9)]), [4_000, 5_500]);
         // A faint note before a loud one does not pull the onset forward.
         assert_eq!(hear(&[(4_100, 0.001, 100), (4_900, 0.5, 100)]), [4_900]);
+    }
+
+    #[test]
+    fn what_does_not_rise_over_what_rings_is_none() {
+        // One tone from the start to `end`, another of `level` from 20000 on, in one octave.
+        let second = |end: usize, level: f32| {
+            let mut hearing = Hearing::new(RATE);
+            let tone = |from: usize, to: usize, level: f32, period: usize| -> Vec<f32> {
+                // Ends without a click, which would be heard in every octave.
+                let fade = |n: usize| n.saturating_sub(from).min(to.saturating_sub(n)) as f32;
+                (0..44_100)
+                    .map(|n| {
+                        let x = (std::f32::consts::TAU * n as f32 / period as f32).sin();
+                        (fade(n) / 200.0).min(1.0) * level * x
+                    })
+                    .collect()
+            };
+            let dry = [tone(4_000, end, 0.5, 80), tone(20_000, 44_100, level, 70)];
+            let hits: Vec<Hit> = [4_000, 20_000]
+                .into_iter()
+                .zip(&dry)
+                .map(|(at, dry)| Hit {
+                    at,
+                    energy: hearing.energy(dry, at),
+                })
+                .collect();
+            let sum: Vec<f32> = dry[0].iter().zip(&dry[1]).map(|(a, b)| a + b).collect();
+            let heard = Heard {
+                parts: (0..2)
+                    .map(|n| (&hits[n..=n], &dry[n][..], &dry[n][..]))
+                    .collect(),
+                sum: &sum,
+                beside: None,
+                clip: &sum,
+            };
+            onsets(&heard, RATE, &mut hearing)
+        };
+        // A third of the energy, but hardly a rise; then one that rises over what goes on.
+        assert_eq!(second(44_100, 0.35), [4_000]);
+        assert_eq!(second(44_100, 0.7), [4_000, 20_000]);
+        // Legato, as strong as the tone before and weaker.
+        assert_eq!(second(20_000, 0.6), [4_000, 20_000]);
+        assert_eq!(second(20_000, 0.35), [4_000]);
     }
 
     #[test]

@@ -380,6 +380,10 @@ impl Ops for Emit {
             );
             return Ok(value.clone());
         }
+        ensure!(
+            !self.state.borrow().recorded.types.contains_key(path),
+            "weight {path} has the name of an input"
+        );
         let data = self.weights.get(path, shape, init)?;
         ensure!(!data.is_empty(), "weight {path} has no elements");
         let tensor = Tensor::float32(path, shape, data.iter().copied());

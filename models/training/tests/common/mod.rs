@@ -97,13 +97,13 @@ networks! {
         Ok(vec![g.conv(&x[0], &w, Some(&b), &geometry)?])
     }
     conv_transpose(port("a", "batch 4 time"), port("b", "batch 4 5 6"), port("c", "batch 2 3 4 5")) -> [3, 4, 5] |s, g, x| {
-        let b = weight(s, "b", &[6])?;
+        let bias = weight(s, "bias", &[6])?;
         let one = weight(s, "one", &[4, 3, 4])?;
         let two = weight(s, "two", &[4, 6, 3, 2])?;
         let three = weight(s, "three", &[2, 6, 2, 3, 3])?;
         Ok(vec![
-            g.conv_transpose(&x[0], &one, Some(&b), &ConvTranspose { stride: 2.into(), padding: 1.into(), groups: 2, ..ConvTranspose::default() })?,
-            g.conv_transpose(&x[1], &two, Some(&b), &ConvTranspose { stride: [2, 3].into(), padding: [1, 0].into(), output_padding: [1, 2].into(), ..ConvTranspose::default() })?,
+            g.conv_transpose(&x[0], &one, Some(&bias), &ConvTranspose { stride: 2.into(), padding: 1.into(), groups: 2, ..ConvTranspose::default() })?,
+            g.conv_transpose(&x[1], &two, Some(&bias), &ConvTranspose { stride: [2, 3].into(), padding: [1, 0].into(), output_padding: [1, 2].into(), ..ConvTranspose::default() })?,
             g.conv_transpose(&x[2], &three, None, &ConvTranspose { stride: [1, 2, 2].into(), dilation: [2, 1, 1].into(), ..ConvTranspose::default() })?,
         ])
     }
@@ -151,14 +151,14 @@ networks! {
         ])
     }
     resize(port("a", "batch 3 5 6"), port("b", "batch 3 time")) -> [4, 4, 4, 4, 4, 3, 3] |_s, g, x| {
-        let linear = |align_corners| Interpolation::Linear { align_corners };
+        let between = |align_corners| Interpolation::Linear { align_corners };
         Ok(vec![
             g.resize(&x[0], &Size::Scale(vec![2, 3]), Interpolation::Nearest)?,
-            g.resize(&x[0], &Size::Scale(vec![2, 3]), linear(true))?,
-            g.resize(&x[0], &Size::Scale(vec![2, 3]), linear(false))?,
-            g.resize(&x[0], &Size::To(vec![3, 10]), linear(true))?,
-            g.resize(&x[0], &Size::To(vec![3, 10]), linear(false))?,
-            g.resize(&x[1], &Size::Scale(vec![2]), linear(false))?,
+            g.resize(&x[0], &Size::Scale(vec![2, 3]), between(true))?,
+            g.resize(&x[0], &Size::Scale(vec![2, 3]), between(false))?,
+            g.resize(&x[0], &Size::To(vec![3, 10]), between(true))?,
+            g.resize(&x[0], &Size::To(vec![3, 10]), between(false))?,
+            g.resize(&x[1], &Size::Scale(vec![2]), between(false))?,
             g.resize(&x[1], &Size::To(vec![4]), Interpolation::Nearest)?,
         ])
     }
@@ -263,6 +263,43 @@ networks! {
         let (all, last) = g.gru(&x[0], &x[1], &weights)?;
         Ok(vec![all, last])
     }
+    /// What causal networks do with an axis of time that may be as short as one frame.
+    causal(port("a", "batch 3 frames"), port("past", "batch 3 6"), port("b", "batch 2 frames 9")) -> [3, 3, 4, 4, 3, 3] |s, g, x| {
+        let dilated = weight(s, "dilated", &[4, 3, 3])?;
+        let plane = weight(s, "plane", &[4, 2, 2, 3])?;
+        let bias = weight(s, "bias", &[4])?;
+        let geometry = Conv { dilation: 3.into(), ..Conv::default() };
+        let joined = g.concat(&[&x[1], &x[0]], -1)?;
+        let padded = g.pad(&x[0], -1, 6, 0, PadMode::Constant(0.0))?;
+        let wide = g.pad(&g.pad(&x[2], -1, 0, 2, PadMode::Constant(0.0))?, 2, 1, 0, PadMode::Constant(0.0))?;
+        let edge = g.pad(&x[2], -1, 1, 2, PadMode::Edge)?;
+        let strided = Conv { stride: [1, 2].into(), ..Conv::default() };
+        let padding = Conv { stride: [1, 2].into(), padding: [1, 0].into(), dilation: [2, 1].into(), groups: 1 };
+        Ok(vec![
+            g.conv(&joined, &dilated, Some(&bias), &geometry)?,
+            g.conv(&padded, &dilated, None, &geometry)?,
+            g.conv(&wide, &plane, Some(&bias), &strided)?,
+            g.conv(&edge, &plane, None, &padding)?,
+            g.slice(&joined, -1, -6, None)?,
+            g.slice(&joined, -1, 0, Some(-2))?,
+        ])
+    }
+    /// A streaming network over frames of a spectrum, with explicit state; its states come last.
+    network_stream(port("x", "batch frames 20"), port("past", "batch 1 2 20"), port("deep", "batch 28 8"), port("h", "batch 6")) -> [3, 4, 3, 2] |s, g, x| {
+        let y = g.concat(&[&x[1], &g.unsqueeze(&x[0], 1)?], 2)?;
+        let past = g.slice(&y, 2, -2, None)?;
+        let y = g.pad(&y, -1, 2, 1, PadMode::Constant(0.0))?;
+        let strided = Conv { stride: [1, 3].into(), ..Conv::default() };
+        let y = g.silu(&s.at("plane").conv(&y, 4, &[3, 3], &strided)?)?;
+        let y = g.reshape(&g.transpose(&y, &[0, 1, 3, 2])?, &[0, 28, -1])?;
+        let joined = g.concat(&[&x[2], &y], -1)?;
+        let deep = g.slice(&joined, -1, -8, None)?;
+        let dilated = Conv { dilation: 4.into(), ..Conv::default() };
+        let z = g.relu(&s.at("line").conv(&joined, 28, &[3], &dilated)?)?;
+        let y = g.transpose(&g.add(&y, &z)?, &[0, 2, 1])?;
+        let (y, h) = s.at("gru").gru(&s.at("norm").layer_norm(&y)?, &x[3])?;
+        Ok(vec![s.at("head").linear(&y, 3)?, past, deep, h])
+    }
     /// The layers of a transformer block.
     network_transformer(port("x", "batch time 8"), port("memory", "batch 5 6")) -> [3] |s, g, x| {
         let y = s.at("norm").layer_norm(&x[0])?;
@@ -285,12 +322,14 @@ networks! {
     }
 }
 
-/// The extents of two runs: another batch size, and other lengths.
+/// The extents of two runs: another batch size, and other lengths. `frames` is what a network is
+/// fed as it comes, and in a piece.
 pub fn extents() -> [BTreeMap<String, usize>; 2] {
-    [(1, 7, 5, 9), (3, 12, 4, 6)].map(|(batch, time, height, width)| {
+    [(1, 7, 1, 5, 9), (3, 12, 37, 4, 6)].map(|(batch, time, frames, height, width)| {
         [
             ("batch", batch),
             ("time", time),
+            ("frames", frames),
             ("height", height),
             ("width", width),
         ]

@@ -1,5 +1,6 @@
 //! What a frame of the onset function says about where in the bar it is.
 
+use crate::network::Activation;
 use crate::onset::Frame;
 
 use super::HIGHEST_FRAME_RATE;
@@ -42,6 +43,15 @@ const WEIGHTS: [[f32; 8]; 4] = [
     [-0.72, 1.91, 0.18, 0.76, 2.05, 0.09, 0.33, 0.43],
     [-0.38, 1.12, 0.59, 0.91, 1.70, 0.65, -0.87, -0.15],
 ];
+/// Share of the frames that are downbeats and other beats, against the rest, in the network's training.
+const DOWNBEATS: f32 = 0.005;
+const BEATS: f32 = 0.015;
+/// Probabilities below this are all alike.
+const LEAST: f32 = 1e-4;
+/// How much of a network's log odds counts, and up to where.
+const NETWORK_TEMPER: f32 = 0.5;
+const NETWORK_LIMIT: f32 = 6.0;
+
 /// How much of that counts, of beats and of half-beats: the frames of one beat are far from
 /// independent, and so are the beats.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +66,9 @@ pub(crate) struct Observation([f32; 4]);
 
 impl Observation {
     pub fn new(frame: &Frame, temper: Temper) -> Self {
+        if let Some(heard) = frame.activation {
+            return Self::of_network(heard);
+        }
         let root = |x: f32| x.clamp(0.0, 1.0).sqrt();
         let (all, low) = (root(frame.flux), root(frame.low));
         let (mid, high) = (root(frame.mid), root(frame.high));
@@ -64,6 +77,20 @@ impl Observation {
             .map(|row| temper.beat * row.iter().zip(&features).map(|(w, x)| w * x).sum::<f32>());
         ratios[Place::Half as usize] *= temper.half / temper.beat;
         Self(ratios)
+    }
+
+    /// A network's probabilities, over what they are on average, are likelihoods up to a factor.
+    fn of_network(heard: Activation) -> Self {
+        let odds = |p: f32, rest: f32, share: f32| {
+            let (p, rest) = (p.max(LEAST), rest.max(LEAST));
+            NETWORK_TEMPER * ((p / rest).ln() - share.ln()).clamp(-NETWORK_LIMIT, NETWORK_LIMIT)
+        };
+        let downbeat = heard.downbeat.min(heard.beat);
+        let beat = heard.beat - downbeat;
+        let rest = 1.0 - heard.beat;
+        let down = odds(downbeat, rest, DOWNBEATS);
+        let back = odds(beat, rest, BEATS);
+        Self([down, back, back, 0.0])
     }
 
     /// The logarithm of the likelihood ratio of `place`.
@@ -113,6 +140,8 @@ impl Thinner {
         let finite = |x: f32| if x.is_finite() { x.max(0.0) } else { 0.0 };
         let frame = Frame {
             time: frame.time,
+            // What is not finite is caught where the network runs.
+            activation: frame.activation,
             flux: finite(frame.flux),
             low: finite(frame.low),
             mid: finite(frame.mid),
@@ -132,6 +161,7 @@ impl Thinner {
                 mid: held.mid.max(frame.mid),
                 high: held.high.max(frame.high),
                 level: held.level.max(frame.level),
+                activation: frame.activation,
             },
         };
         self.count += 1;

@@ -231,6 +231,7 @@ impl Centred {
                 mid: 0.0,
                 high: 0.0,
                 level,
+                activation: None,
             },
         ));
         let found = self.picker.next(flux.all, self.scale);

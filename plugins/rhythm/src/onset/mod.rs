@@ -2,14 +2,17 @@
 
 pub mod attack;
 mod centred;
+mod learned;
 pub mod librosa;
 pub mod mudar;
 pub mod peak;
 pub mod superflux;
 
+use crate::network::{self, Activation, Failure, Network};
 use crate::spectrum::{Framer, dot};
 use attack::Locator;
 use centred::Centred;
+use learned::Learned;
 use peak::Trigger;
 use superflux::SuperFlux;
 
@@ -36,6 +39,18 @@ pub struct Config {
     pub threshold: f32,
     /// Take the method's measured bias off every time; only [`Method::Librosa`] can go without.
     pub debias: bool,
+}
+
+impl Config {
+    fn check(&self) -> Result<(), Error> {
+        if self.rate < MIN_RATE {
+            return Err(Error::Rate(self.rate));
+        }
+        if !(self.threshold > 0.0 && self.threshold.is_finite()) {
+            return Err(Error::Threshold(self.threshold));
+        }
+        Ok(())
+    }
 }
 
 /// The lowest sample rate, in Hz, that onsets are heard at.
@@ -82,6 +97,9 @@ pub struct Frame {
     pub high: f32,
     /// RMS level since the last frame in dB relative to full scale, −120 at least.
     pub level: f32,
+    /// What a network says, where there is one; `flux` is then its onset activation, and the
+    /// bands are not looked at.
+    pub activation: Option<Activation>,
 }
 
 /// One onset.
@@ -213,6 +231,17 @@ pub struct Detector {
 enum Engine {
     Causal(Box<Causal>),
     Centred(Box<Centred>),
+    Learned(Box<Learned>),
+}
+
+impl Engine {
+    fn frame_rate(&self) -> f64 {
+        match self {
+            Self::Causal(_) => superflux::FRAME_RATE,
+            Self::Centred(centred) => centred.frame_rate(),
+            Self::Learned(_) => network::FRAME_RATE,
+        }
+    }
 }
 
 /// Confidence as a logistic function of the logarithm of the evidence: the probability that a
@@ -299,6 +328,7 @@ impl Causal {
                 mid: 0.0,
                 high: 0.0,
                 level: level(self.framer.last(self.hop)),
+                activation: None,
             },
         ));
         let Some(excess) = self.trigger.next(flux.all, self.delta) else {
@@ -328,12 +358,7 @@ impl Detector {
     /// # Errors
     /// [`Error::Rate`] below [`MIN_RATE`], [`Error::Threshold`] when it is not positive.
     pub fn new(config: &Config) -> Result<Self, Error> {
-        if config.rate < MIN_RATE {
-            return Err(Error::Rate(config.rate));
-        }
-        if !(config.threshold > 0.0 && config.threshold.is_finite()) {
-            return Err(Error::Threshold(config.threshold));
-        }
+        config.check()?;
         // The floors are in the functions' own units: log10, amplitude, dB.
         let (engine, floor, calibration) = match config.method {
             Method::SuperFlux => (
@@ -359,24 +384,41 @@ impl Detector {
                 },
             ),
         };
-        let frame_rate = match &engine {
-            Engine::Causal(_) => superflux::FRAME_RATE,
-            Engine::Centred(centred) => centred.frame_rate(),
+        Ok(Self::assemble(engine, floor, calibration))
+    }
+
+    /// A detector that hears through `network` instead of by [`Config::method`].
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_network(config: &Config, network: Box<dyn Network>) -> Result<Self, Error> {
+        config.check()?;
+        let learned = Learned::new(config.rate, config.threshold, network);
+        // A network's onset activation is its confidence.
+        let calibration = Calibration {
+            at_one: 0.0,
+            slope: 0.0,
         };
-        Ok(Self {
+        Ok(Self::assemble(
+            Engine::Learned(Box::new(learned)),
+            1.0,
+            calibration,
+        ))
+    }
+
+    fn assemble(engine: Engine, floor: f32, calibration: Calibration) -> Self {
+        let frame_rate = engine.frame_rate();
+        Self {
             engine,
             norms: std::array::from_fn(|_| Normaliser::new(frame_rate, floor)),
             calibration,
             invalid: 0,
-        })
+        }
     }
 
     /// Frames per second.
     pub fn frame_rate(&self) -> f64 {
-        match &self.engine {
-            Engine::Causal(_) => superflux::FRAME_RATE,
-            Engine::Centred(centred) => centred.frame_rate(),
-        }
+        self.engine.frame_rate()
     }
 
     /// The longest time in seconds between an attack and its report, where the attack is sharp; a
@@ -385,6 +427,15 @@ impl Detector {
         match &self.engine {
             Engine::Causal(_) => 0.030,
             Engine::Centred(centred) => centred.delay(),
+            Engine::Learned(learned) => learned.delay(),
+        }
+    }
+
+    /// Why the network stopped, once; from then on nothing is heard until [`Self::reset`].
+    pub fn take_failure(&mut self) -> Option<Failure> {
+        match &mut self.engine {
+            Engine::Learned(learned) => learned.take_failure(),
+            Engine::Causal(_) | Engine::Centred(_) => None,
         }
     }
 
@@ -400,6 +451,8 @@ impl Detector {
         let (norms, calibration) = (&mut self.norms, &self.calibration);
         let mut out = |reported| events(normalise(norms, calibration, reported));
         match &mut self.engine {
+            // Its values are probabilities already.
+            Engine::Learned(learned) => learned.push(mono, events),
             Engine::Causal(causal) => causal.push(mono, &mut out),
             Engine::Centred(centred) => {
                 let mut clean = [0.0; 256];
@@ -416,8 +469,12 @@ impl Detector {
     /// Ends the stream: says what was still held back. [`Method::SuperFlux`] holds nothing back.
     pub fn finish(&mut self, events: &mut impl FnMut(Event)) {
         let (norms, calibration) = (&mut self.norms, &self.calibration);
-        if let Engine::Centred(centred) = &mut self.engine {
-            centred.finish(&mut |reported| events(normalise(norms, calibration, reported)));
+        match &mut self.engine {
+            Engine::Causal(_) => (),
+            Engine::Centred(centred) => {
+                centred.finish(&mut |reported| events(normalise(norms, calibration, reported)));
+            }
+            Engine::Learned(learned) => learned.finish(events),
         }
     }
 
@@ -426,6 +483,7 @@ impl Detector {
         match &mut self.engine {
             Engine::Causal(causal) => causal.reset(),
             Engine::Centred(centred) => centred.reset(),
+            Engine::Learned(learned) => learned.reset(),
         }
         self.norms.iter_mut().for_each(Normaliser::reset);
         self.invalid = 0;

@@ -7,14 +7,12 @@
 //! difference of logarithms and lets both spectra use the scale of the present frame.
 
 use super::Flux;
-use crate::spectrum::{Filterbank, Spectrum, fft_friendly};
+use crate::spectrum::{Filterbank, Spectrum, attack_window, fft_friendly};
 
 /// Frames per second.
 pub const FRAME_RATE: f64 = 100.0;
 /// Length of the analysis window in seconds, before rounding to a length the FFT likes.
 const WINDOW: f64 = 0.0464;
-/// Share of the window that is its falling side.
-const FALL: f64 = 0.3;
 const BANDS_PER_OCTAVE: f64 = 24.0;
 /// Range of the filterbank in Hz; the paper's 30 Hz … 17 kHz.
 const RANGE: (f64, f64) = (30.0, 17_000.0);
@@ -49,7 +47,7 @@ impl SuperFlux {
     /// For audio at `rate` Hz (≥ 8000).
     pub fn new(rate: u32) -> Self {
         let length = fft_friendly(WINDOW * f64::from(rate));
-        let spectrum = Spectrum::new(window(length));
+        let spectrum = Spectrum::new(attack_window(length));
         let bin_width = f64::from(rate) / length as f64;
         let (bands, centres) = filterbank(spectrum.bins(), bin_width);
         let below = |hz: f64| centres.iter().take_while(|&&c| c < hz).count();
@@ -129,24 +127,6 @@ fn rise(present: &[f32], past: &[f32], ratios: &mut [f32], gain: f32) -> f32 {
     }
     let parts = ratios.chunks(PRODUCT);
     parts.map(|part| part.iter().product::<f32>().log10()).sum()
-}
-
-/// A window that rises slowly and falls fast (two halves of Hann windows), so that an attack
-/// shows as soon as it has entered, while low notes still get their resolution.
-fn window(length: usize) -> Vec<f32> {
-    let fall = (length as f64 * FALL).round();
-    let rise = length as f64 - fall;
-    (0..length)
-        .map(|n| {
-            let n = n as f64;
-            let phase = if n < rise {
-                n / rise
-            } else {
-                1.0 + (n - rise) / fall
-            };
-            (0.5 - 0.5 * (std::f64::consts::PI * phase).cos()) as f32
-        })
-        .collect()
 }
 
 /// Triangular filters at `BANDS_PER_OCTAVE`, each of area 1, centres snapped to bins and bins

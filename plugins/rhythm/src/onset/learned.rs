@@ -1,0 +1,212 @@
+//! Onsets and activations by a network, see [`crate::network`].
+
+use super::attack::Locator;
+use super::{Event, Frame, Onset, finite, level};
+use crate::network::{Activation, BANDS, FRAME_RATE, Failure, LogBands, Network};
+use crate::spectrum::Framer;
+
+/// Activation that an onset needs.
+const THRESHOLD: f32 = 0.5;
+/// Frames after an onset in which there is no other.
+const COMBINE: u32 = 3;
+/// Rise of energy, as its natural logarithm, at which the samples begin to be believed, and above
+/// which they alone are.
+const BELIEVED: (f32, f32) = (0.3, 1.0);
+
+/// A frame whose activation is still to come.
+struct Waiting {
+    /// Samples of the stream up to its end.
+    end: u64,
+    level: f32,
+}
+
+/// Runs a network over a stream at the stream's own rate.
+pub(super) struct Learned {
+    rate: f64,
+    hop: usize,
+    framer: Framer,
+    features: LogBands,
+    network: Box<dyn Network>,
+    block: usize,
+    threshold: f32,
+    /// Features of the frames that wait, and the frames.
+    heard: Vec<f32>,
+    waiting: Vec<Waiting>,
+    activations: Vec<Activation>,
+    picker: Picker,
+    locator: Locator,
+    /// Why the network stopped; nothing is heard from then on.
+    failure: Option<Failure>,
+    failed: bool,
+}
+
+impl Learned {
+    pub fn new(rate: u32, threshold: f32, network: Box<dyn Network>) -> Self {
+        let features = LogBands::new(rate);
+        let rate = f64::from(rate);
+        let hop = rate / FRAME_RATE;
+        let locator = Locator::new(rate);
+        let block = network.block().max(1);
+        // An onset is told two frames after its own, and a block is heard at its end.
+        let behind = (hop.ceil() as usize) * (block + 2);
+        Self {
+            framer: Framer::new(features.frame_len().max(locator.span() + behind), hop, 0),
+            rate,
+            hop: hop.round() as usize,
+            heard: Vec::with_capacity(block * BANDS),
+            waiting: Vec::with_capacity(block),
+            activations: Vec::with_capacity(block),
+            features,
+            network,
+            block,
+            threshold: (THRESHOLD * threshold).min(0.99),
+            picker: Picker::NEW,
+            locator,
+            failure: None,
+            failed: false,
+        }
+    }
+
+    pub fn reset(&mut self) {
+        self.framer.reset();
+        self.features.reset();
+        self.network.reset();
+        self.heard.clear();
+        self.waiting.clear();
+        self.picker = Picker::NEW;
+        self.failure = None;
+        self.failed = false;
+    }
+
+    /// Seconds from the attack to its report: to the end of its frame, and one frame to see that
+    /// it was the highest; more where frames wait for their block.
+    pub fn delay(&self) -> f64 {
+        self.network.delay() + (1.0 + self.block as f64) / FRAME_RATE
+    }
+
+    pub fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    pub fn push(&mut self, samples: &[f32], events: &mut impl FnMut(Event)) {
+        let mut rest = samples;
+        while !rest.is_empty() {
+            let (left, frame) = self.framer.fill(rest, finite);
+            rest = left;
+            if frame.is_none() {
+                continue;
+            }
+            let at = self.heard.len();
+            self.heard.resize(at + BANDS, 0.0);
+            let frame = self.framer.last(self.features.frame_len());
+            self.features.next(frame, &mut self.heard[at..]);
+            self.waiting.push(Waiting {
+                end: self.framer.received(),
+                level: level(self.framer.last(self.hop)),
+            });
+            if self.waiting.len() == self.block {
+                self.run(events);
+            }
+        }
+    }
+
+    /// Hears the frames that still wait for their block.
+    pub fn finish(&mut self, events: &mut impl FnMut(Event)) {
+        if !self.waiting.is_empty() {
+            self.run(events);
+        }
+    }
+
+    fn run(&mut self, events: &mut impl FnMut(Event)) {
+        self.activations.clear();
+        if !self.failed
+            && let Err(failure) = self.network.run(&self.heard, &mut self.activations)
+        {
+            self.failure = Some(failure);
+            self.failed = true;
+            self.activations.clear();
+        }
+        let delay = self.network.delay();
+        for (frame, heard) in self.waiting.drain(..).zip(&self.activations) {
+            let end = frame.end as f64 / self.rate;
+            events(Event::Frame(Frame {
+                time: end - delay,
+                flux: heard.onset,
+                low: 0.0,
+                mid: 0.0,
+                high: 0.0,
+                level: frame.level,
+                activation: Some(*heard),
+            }));
+            let Some(height) = self.picker.next(heard.onset, self.threshold) else {
+                continue;
+            };
+            // The frame before this one was the peak.
+            let age = delay + 1.0 / FRAME_RATE;
+            let span = self.locator.span();
+            let behind = (self.framer.received() - frame.end) as usize;
+            let samples = &self.framer.last(span + behind)[..span];
+            let attack = self.locator.locate(samples, age * self.rate);
+            let (from, to) = BELIEVED;
+            let belief = f64::from(((attack.rise - from) / (to - from)).clamp(0.0, 1.0));
+            let age = belief * attack.age as f64 / self.rate + (1.0 - belief) * age;
+            events(Event::Onset(Onset {
+                time: (end - age).max(0.0),
+                strength: f64::from(height),
+                confidence: f64::from(height),
+            }));
+        }
+        self.heard.clear();
+    }
+}
+
+/// Finds the peaks of an activation, one frame late.
+struct Picker {
+    /// The last two values, the newest last.
+    before: [f32; 2],
+    since: u32,
+}
+
+impl Picker {
+    const NEW: Self = Self {
+        before: [0.0; 2],
+        since: COMBINE,
+    };
+
+    /// Takes the next value; the height of the one before where that was a peak.
+    fn next(&mut self, value: f32, threshold: f32) -> Option<f32> {
+        let [first, middle] = self.before;
+        self.before = [middle, value];
+        self.since = self.since.saturating_add(1);
+        if middle < threshold || middle < first || middle < value || self.since <= COMBINE {
+            return None;
+        }
+        self.since = 0;
+        Some(middle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_is_told_once_one_frame_late() {
+        let mut picker = Picker::NEW;
+        let mut seen = Vec::new();
+        for n in 0..40 {
+            let value = match n {
+                10 => 0.4,
+                11 => 0.9,
+                12 => 0.6,
+                13 => 0.7,
+                30 => 0.45,
+                _ => 0.0,
+            };
+            if picker.next(value, 0.5).is_some() {
+                seen.push(n);
+            }
+        }
+        assert_eq!(seen, [12]);
+    }
+}
