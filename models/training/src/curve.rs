@@ -86,7 +86,7 @@ impl Curve {
             epaint_default_fonts::UBUNTU_LIGHT,
         )
         .map_err(|_| anyhow!("the built-in font is damaged"))?;
-        let mut panels: BTreeMap<&str, Vec<(&str, &[(u64, f64)])>> = BTreeMap::new();
+        let mut panels: BTreeMap<&str, Vec<Line>> = BTreeMap::new();
         for (name, points) in &self.0 {
             let (split, quantity) = name.split_once('/').unwrap_or(("", name));
             panels.entry(quantity).or_default().push((split, points));
@@ -120,12 +120,15 @@ fn image_png(out: &mut Vec<u8>, pixels: &[u8], width: u32, height: u32) -> Resul
     Ok(writer.finish()?)
 }
 
+/// The split of a series, and its points.
+type Line<'a> = (&'a str, &'a [(u64, f64)]);
+
 type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 
 fn draw(
     area: &Area<'_>,
     quantity: &str,
-    lines: &[(&str, &[(u64, f64)])],
+    lines: &[Line],
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let points = || lines.iter().flat_map(|(_, points)| points.iter());
     let finite = || points().map(|p| p.1).filter(|y| y.is_finite());

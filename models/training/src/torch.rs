@@ -367,6 +367,10 @@ impl Ops for Torch {
         let axis = resolve(axis, x.dim())?;
         let mut pads = vec![0; 2 * (x.dim() - axis - 1)];
         pads.extend([before as i64, after as i64]);
+        if !matches!(mode, PadMode::Constant(_)) {
+            // Its other modes want all axes after batch and channels, or more.
+            pads.resize(pads.len().max(2 * x.dim().saturating_sub(2)), 0);
+        }
         let (word, value) = match mode {
             PadMode::Constant(value) => ("constant", Some(f64::from(value))),
             PadMode::Edge => ("replicate", None),

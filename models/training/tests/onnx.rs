@@ -8,7 +8,7 @@
 mod common;
 
 use anyhow::{Context, ensure};
-use common::{COUNT, Visitor, extents, inputs, visit};
+use common::{Visitor, extents, inputs, visit};
 use dance_training::export::{self, Numbers};
 use dance_training::layers::Scope;
 use dance_training::network::{Array, Network, Port};
@@ -140,18 +140,15 @@ fn shapes_that_do_not_fit_are_errors() {
 
 #[test]
 fn every_operation_is_recorded() {
-    struct Record(usize);
+    struct Record;
     impl Visitor for Record {
         fn visit<N: Network>(&mut self, network: &N) {
             let recorded = onnx::record(network, Weights::Seeded(1)).unwrap();
-            assert!(!recorded.graph.node.is_empty());
-            self.0 += 1;
-            if self.0 == COUNT {
-                assert!(COUNT >= 25);
-            }
+            // One node for each output would be its name alone.
+            assert!(recorded.graph.node.len() > recorded.graph.output.len());
         }
     }
-    visit(Record(0));
+    visit(Record);
 }
 
 #[test]

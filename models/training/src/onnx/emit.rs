@@ -863,7 +863,7 @@ impl Ops for Emit {
                 let open = shape.iter().position(|&n| n == -1).with_context(wrong)?;
                 let whole = match unknown.as_slice() {
                     [] => {
-                        ensure!(want > 0 && have % want == 0, wrong());
+                        ensure!(have.is_multiple_of(want), wrong());
                         Dim::Fixed(1)
                     }
                     [one] => (**one).clone(),
@@ -872,7 +872,7 @@ impl Ops for Emit {
                         Dim::symbol(names.join("*"))
                     }
                 };
-                out[open] = if have % want == 0 {
+                out[open] = if have.is_multiple_of(want) {
                     whole.multiply(have / want)
                 } else {
                     whole.multiply(have).divide(want)

@@ -63,8 +63,6 @@ macro_rules! networks {
         pub fn visit(mut visitor: impl Visitor) {
             $(visitor.visit(&$name);)*
         }
-        /// The number of networks.
-        pub const COUNT: usize = [$(stringify!($name)),*].len();
     };
 }
 
