@@ -69,6 +69,23 @@ need_plugin() {
     [[ -e $dir/libgstdance.so ]] || die "no libgstdance.so in $dir"
     dir=$(cd -- "$dir" && pwd)
     export GST_PLUGIN_PATH=$dir${GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}
+    # Wherever cargo has put the plugin.
+    export GST_DANCE_MODEL_PATH=${GST_DANCE_MODEL_PATH:-$root/models}
+}
+
+# need_onnxruntime: fetches ONNX Runtime, which runs the models, unless ORT_DYLIB_PATH names one.
+# Where it cannot be had, says so and goes on: onsetdetect then hears without a model.
+need_onnxruntime() {
+    [[ -z ${ORT_DYLIB_PATH:-} ]] || return 0
+    local models=("$GST_DANCE_MODEL_PATH"/*.onnx) library fetch=$root/pipelines/onnxruntime.sh
+    # Without a model there is nothing to run.
+    [[ -e ${models[0]} ]] || return 0
+    # What was fetched before needs no pip.
+    if library=$("$fetch" 2>/dev/null) || { (need_packages python3-pip) && library=$("$fetch"); }; then
+        export ORT_DYLIB_PATH=$library
+    else
+        say "ONNX Runtime cannot be had: going on without a model, with method=superflux"
+    fi
 }
 
 # need_elements ELEMENT...: stops when GStreamer lacks one.

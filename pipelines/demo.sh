@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole of it on one piece of music: what is missing is installed, the plugin is built, and
-# MEDIA comes out with the beat overlay.
+# The whole of it on one piece of music: what is missing is installed, the plugin is built, ONNX
+# Runtime is fetched for its model, and MEDIA comes out with the beat overlay.
 #
 # usage: pipelines/demo.sh [MEDIA]
 #
@@ -22,6 +22,7 @@ else
     open_media "$1"
 fi
 need_plugin
+need_onnxruntime
 # Built once: the scripts below take this one.
 GSTDANCE_PLUGIN_DIR=${GST_PLUGIN_PATH%%:*}
 export GSTDANCE_PLUGIN_DIR

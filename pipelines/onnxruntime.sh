@@ -42,7 +42,7 @@ library=$cache/$version-$machine/libonnxruntime.so.$version
 if [ ! -f "$library" ]; then
     line=$(echo "$wheels" | awk -v v="$version" -v m="$machine" '$1 == v && $2 == m { print $3, $4 }')
     [ -n "$line" ] || fail "no wheel is pinned for ONNX Runtime $version on $machine; there are:" \
-        $(echo "$wheels" | awk -v m="$machine" '$2 == m { print $1 }')
+        "$(echo "$wheels" | awk -v ORS=' ' -v m="$machine" '$2 == m { print $1 }')"
     platform=${line% *}
     hash=${line#* }
 

@@ -39,13 +39,20 @@ check() {
 }
 
 need_packages "${build_packages[@]}" "${media_packages[@]}" bc jq meson ninja-build shellcheck \
-    gstreamer1.0-x libgstreamer-plugins-bad1.0-dev python3-gst-1.0 fretsonfire-songs-sectoid
+    gstreamer1.0-x libgstreamer-plugins-bad1.0-dev python3-gst-1.0 python3-pip \
+    fretsonfire-songs-sectoid
 command -v cargo >/dev/null || die "Rust is missing: install 1.92 or newer from https://rustup.rs"
 rustc --version
 gst-launch-1.0 --gst-version
 
+# What needs it fails without it, here and in the tests of the crates.
+check "ONNX Runtime" pipelines/onnxruntime.sh
+ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$(pipelines/onnxruntime.sh 2>/dev/null || true)}
+export ORT_DYLIB_PATH
+
 check "format" cargo fmt --all --check
-check "shell scripts" shellcheck -x pipelines/*.sh tests/*.sh docs/*.sh build-aux/*.sh .ci/run
+check "shell scripts" shellcheck -x pipelines/*.sh tests/*.sh plugins/*/tests/*.sh models/*/*.sh docs/*.sh \
+    build-aux/*.sh .ci/run
 check "lints" cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 if cargo deny --version >/dev/null 2>&1; then
     check "licences and sources of dependencies" cargo deny --locked check bans licenses sources

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "onsetdetect/model.rs"]
+mod model;
 
 use common::{Dir, assert_no_leaks, error, init, stat};
 use gst::prelude::*;

@@ -62,7 +62,7 @@ mod tensorrt;
 
 pub use card::{Axis, Card, METADATA_KEY, Port};
 pub use error::{Error, Result};
-pub use library::{Fault, Library, MINIMUM_VERSION, Search, Version};
+pub use library::{Fault, Library, MINIMUM_VERSION, Search, Version, own_directory};
 pub use model::{Model, ModelFile, Progress};
 pub use provider::{Assignment, ExecutionProvider, Fallback, Providers};
 pub use runtime::{

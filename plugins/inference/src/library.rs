@@ -372,8 +372,9 @@ fn linker_fault(name: &OsStr, error: &libloading::Error) -> Fault {
     }
 }
 
-/// The directory of the shared object (or program) that this code was linked into.
-fn own_directory() -> Option<PathBuf> {
+/// The directory of the shared object (or program) that this code was linked into, links resolved: of the plugin.
+#[must_use]
+pub fn own_directory() -> Option<PathBuf> {
     file_of(own_directory as *const libc::c_void)?
         .parent()
         .map(Path::to_owned)

@@ -299,6 +299,36 @@ impl Stream {
         }
     }
 
+    /// Takes over the state of another stream of the same model, so that one signal can be run in pieces of several
+    /// sizes, each through a stream of its own.
+    ///
+    /// # Errors
+    /// [`Error::BadTensor`] if the states are not alike: the streams are of two models, or of sizes that the state has
+    /// too.
+    pub fn copy_state(&mut self, from: &Self) -> Result<()> {
+        let alike = self.states.len() == from.states.len()
+            && self
+                .states
+                .iter()
+                .flatten()
+                .zip(from.states.iter().flatten())
+                .all(|(to, from)| (to.data_type(), to.shape()) == (from.data_type(), from.shape()));
+        if !alike {
+            return Err(Error::BadTensor {
+                reason: format!(
+                    "the state of this stream of `{}` is not like that of the other, of `{}`",
+                    self.card.name, from.card.name
+                ),
+            });
+        }
+        for (to, pair) in self.states.iter_mut().zip(&from.states) {
+            if let (Some(to), Some(from)) = (to.get_mut(self.phase), pair.get(from.phase)) {
+                copy(from, to)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets everything heard or seen: the state is zero again, as before the first run. Inputs stay as written.
     pub fn reset(&mut self) {
         self.phase = 0;
@@ -455,6 +485,25 @@ fn no_tensor(card: &Card, kind: &str, ports: &[Port], name: &str) -> Error {
     }
 }
 
+/// The instance of a generic function for a tensor's element type, one of those that [`supported`] lets pass.
+macro_rules! for_elements_of {
+    ($tensor:expr, $function:ident) => {
+        match $tensor.data_type() {
+            TensorElementType::Bool => $function::<bool>,
+            TensorElementType::Float32 => $function::<f32>,
+            TensorElementType::Float64 => $function::<f64>,
+            TensorElementType::Int8 => $function::<i8>,
+            TensorElementType::Int16 => $function::<i16>,
+            TensorElementType::Int32 => $function::<i32>,
+            TensorElementType::Int64 => $function::<i64>,
+            TensorElementType::Uint8 => $function::<u8>,
+            TensorElementType::Uint16 => $function::<u16>,
+            TensorElementType::Uint32 => $function::<u32>,
+            _ => $function::<u64>,
+        }
+    };
+}
+
 fn zero(tensor: &mut DynTensor) -> Result<()> {
     fn fill<T: PrimitiveTensorElementType + Default + Clone>(
         tensor: &mut DynTensor,
@@ -463,20 +512,23 @@ fn zero(tensor: &mut DynTensor) -> Result<()> {
             .try_extract_tensor_mut::<T>()
             .map(|(_, values)| values.fill(T::default()))
     }
-    let fill = match tensor.data_type() {
-        TensorElementType::Bool => fill::<bool>,
-        TensorElementType::Float32 => fill::<f32>,
-        TensorElementType::Float64 => fill::<f64>,
-        TensorElementType::Int8 => fill::<i8>,
-        TensorElementType::Int16 => fill::<i16>,
-        TensorElementType::Int32 => fill::<i32>,
-        TensorElementType::Int64 => fill::<i64>,
-        TensorElementType::Uint8 => fill::<u8>,
-        TensorElementType::Uint16 => fill::<u16>,
-        TensorElementType::Uint32 => fill::<u32>,
-        _ => fill::<u64>,
-    };
+    let fill = for_elements_of!(tensor, fill);
     fill(tensor).map_err(Error::runtime("zero the state"))
+}
+
+/// Copies between tensors of one type and shape.
+fn copy(from: &DynTensor, to: &mut DynTensor) -> Result<()> {
+    fn assign<T: PrimitiveTensorElementType + Copy>(
+        from: &DynTensor,
+        to: &mut DynTensor,
+    ) -> std::result::Result<(), ort::Error> {
+        let (_, from) = from.try_extract_tensor::<T>()?;
+        let (_, to) = to.try_extract_tensor_mut::<T>()?;
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        Ok(())
+    }
+    let assign = for_elements_of!(from, assign);
+    assign(from, to).map_err(Error::runtime("copy the state"))
 }
 
 fn first_nan<M: ort::value::TensorValueTypeMarker + ?Sized>(

@@ -97,6 +97,38 @@ fn state_is_carried_zeroed_by_reset_and_nobody_elses() {
 }
 
 #[test]
+fn state_goes_from_one_stream_to_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = load(&Graph::accumulate().write(directory.path())).unwrap();
+    let sum = |stream: &mut dance_inference::Stream| {
+        stream.set("x", &[1.0_f32, 2.0, 3.0]).unwrap();
+        stream.run().unwrap();
+        stream
+            .output::<f32>("y")
+            .unwrap()
+            .as_slice()
+            .unwrap()
+            .to_vec()
+    };
+    let mut first = model.stream(&[("batch", 1)]).unwrap();
+    let mut second = model.stream(&[("batch", 1)]).unwrap();
+    // One run and three: the two read from different tensors of their pairs.
+    assert_eq!(sum(&mut first), [2.0, 4.0, 6.0]);
+    second.copy_state(&first).unwrap();
+    assert_eq!(sum(&mut second), [4.0, 8.0, 12.0]);
+    assert_eq!(sum(&mut second), [6.0, 12.0, 18.0]);
+    first.copy_state(&second).unwrap();
+    assert_eq!(sum(&mut first), [8.0, 16.0, 24.0]);
+
+    let mut wider = model.stream(&[("batch", 2)]).unwrap();
+    let error = message(wider.copy_state(&first));
+    assert_parts(&error, &["state", "accumulate"]);
+    let other = load(&Graph::root().write(directory.path())).unwrap();
+    let error = message(other.stream(&[]).unwrap().copy_state(&first));
+    assert_parts(&error, &["root", "accumulate"]);
+}
+
+#[test]
 fn not_a_number_is_an_error_and_does_not_poison_the_state() {
     let directory = tempfile::tempdir().unwrap();
     let model = load(&Graph::root().write(directory.path())).unwrap();

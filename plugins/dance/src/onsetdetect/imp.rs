@@ -1,7 +1,9 @@
 use std::collections::VecDeque;
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
+use dance_inference::Progress;
 use dance_rhythm::analyzer::{Analyzer, Config, Event};
+use dance_rhythm::network::{Failure, Network};
 use dance_rhythm::{beat, onset};
 use gst::glib;
 use gst::prelude::*;
@@ -9,7 +11,7 @@ use gst::subclass::prelude::*;
 
 use super::clock::SampleClock;
 use super::downmix::Downmix;
-use super::{Emit, Method, Mode};
+use super::{Emit, Method, Mode, network};
 use crate::lock::lock;
 use crate::marks::{self, Kind, Mark};
 
@@ -79,12 +81,18 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn analyzer(&self, rate: u32) -> Result<Analyzer, dance_rhythm::analyzer::Error> {
-        Analyzer::new(&Config {
+    /// Hears through the network where there is one, else by the method; by SuperFlux for those
+    /// that want a network.
+    fn analyzer(
+        &self,
+        rate: u32,
+        network: Option<Box<dyn Network>>,
+    ) -> Result<Analyzer, dance_rhythm::analyzer::Error> {
+        let config = Config {
             onset: onset::Config {
                 rate,
                 method: match self.method {
-                    Method::SuperFlux => onset::Method::SuperFlux,
+                    Method::Auto | Method::Model | Method::SuperFlux => onset::Method::SuperFlux,
                     Method::Mudar => onset::Method::Mudar,
                     Method::Librosa => onset::Method::Librosa,
                 },
@@ -103,7 +111,8 @@ impl Settings {
                 }
             }),
             offline: self.mode == Mode::Offline,
-        })
+        };
+        Analyzer::with_network(&config, network)
     }
 
     /// The kind of mark under which an event is emitted, if at all.
@@ -160,11 +169,12 @@ impl Stream {
     fn new(
         info: gst_audio::AudioInfo,
         settings: &Settings,
+        network: Option<Box<dyn Network>>,
     ) -> Result<Self, dance_rhythm::analyzer::Error> {
         let rate = info.rate();
         Ok(Self {
             info,
-            analyzer: settings.analyzer(rate)?,
+            analyzer: settings.analyzer(rate, network)?,
             clock: SampleClock::new(rate),
             downmix: Downmix::default(),
             held: VecDeque::new(),
@@ -246,6 +256,8 @@ struct Output {
     tempo_changed: bool,
     latency_changed: bool,
     warning: Option<String>,
+    /// Why the network stopped.
+    failure: Option<Failure>,
 }
 
 enum Item {
@@ -409,6 +421,11 @@ impl State {
 
     /// Turns what the analysis says into marks; tempo goes out as event and tag.
     fn marks(&mut self, events: Vec<Event>, settings: &Settings, out: &mut Output) -> Vec<Mark> {
+        let failure = self
+            .stream
+            .as_mut()
+            .and_then(|stream| stream.analyzer.take_failure());
+        out.failure = failure.or(out.failure.take());
         let mut marks = Vec::new();
         for event in events {
             match &event {
@@ -556,6 +573,20 @@ impl State {
         self.restart();
     }
 
+    /// Ends the analysis of what was heard so far and goes on by signal processing alone.
+    fn go_on_without_network(
+        &mut self,
+        settings: &Settings,
+        source: &str,
+        out: &mut Output,
+    ) -> Result<(), dance_rhythm::analyzer::Error> {
+        self.drain(settings, source, out);
+        if let Some(stream) = &mut self.stream {
+            stream.analyzer = settings.analyzer(stream.info.rate(), None)?;
+        }
+        Ok(())
+    }
+
     /// Forgets the stream up to here; its format stays.
     fn restart(&mut self) {
         self.steady = SteadyTempo::default();
@@ -591,14 +622,219 @@ fn marks_events<'a>(source: &'a str, marks: &'a [Mark]) -> impl Iterator<Item = 
         .map(move |marks| Item::Event(marks::event(source, marks)))
 }
 
+/// What is heard with, from NULL to NULL.
+#[derive(Default)]
+struct Hearing {
+    /// What was wanted when this was found; nothing before and after a failure.
+    wanted: Option<(Method, network::Settings)>,
+    /// `Auto` while it is not known.
+    active: Method,
+    ear: Ear,
+}
+
+/// How far a network is.
+#[derive(Default)]
+enum Ear {
+    /// There is none.
+    #[default]
+    Without,
+    /// From READY on.
+    Found(Box<network::Found>),
+    /// From PAUSED on, and still in READY after it, so that the next start is a fast one.
+    Loaded(Arc<network::Loaded>),
+}
+
 pub struct OnsetDetect {
     sinkpad: gst::Pad,
     srcpad: gst::Pad,
     settings: Mutex<Settings>,
+    network: Mutex<network::Settings>,
+    hearing: Mutex<Hearing>,
     state: Mutex<State>,
 }
 
 impl OnsetDetect {
+    /// Finds what the method needs, by cheap checks, unless that is done already.
+    fn find(&self) -> Result<(), gst::ErrorMessage> {
+        let method = lock(&self.settings).method;
+        let wanted = (method, lock(&self.network).clone());
+        if lock(&self.hearing).wanted.as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        self.hear(Hearing::default());
+        let (active, ear) = match method {
+            Method::Auto | Method::Model => match network::find(&wanted.1) {
+                Ok(found) => (Method::Model, Ear::Found(Box::new(found))),
+                Err(err) => {
+                    self.do_without_network(&err)?;
+                    (Method::SuperFlux, Ear::Without)
+                }
+            },
+            method => (method, Ear::Without),
+        };
+        self.hear(Hearing {
+            wanted: Some(wanted),
+            active,
+            ear,
+        });
+        Ok(())
+    }
+
+    /// Makes what was found ready to run.
+    fn load(&self) -> Result<(), gst::ErrorMessage> {
+        // The properties can be changed in READY.
+        self.find()?;
+        let mut hearing = std::mem::take(&mut *lock(&self.hearing));
+        let found = match hearing.ear {
+            Ear::Found(found) => found,
+            Ear::Without | Ear::Loaded(_) => {
+                self.hear(hearing);
+                return Ok(());
+            }
+        };
+        let slow = found.is_slow();
+        let tell = |kind, text: &str| {
+            if slow {
+                let obj = self.obj();
+                let message = gst::message::Progress::builder(kind, "load-model", text);
+                // Without a bus there is nobody to tell.
+                let _ = obj.post_message(message.src(&*obj).build());
+            }
+        };
+        tell(gst::ProgressType::Start, "Loading the model");
+        let loaded = found.load(&mut |progress| match progress {
+            Progress::Building { providers } => tell(
+                gst::ProgressType::Continue,
+                &format!("Building the model for {providers}"),
+            ),
+            Progress::WarmingUp { .. } => {
+                tell(gst::ProgressType::Continue, "Running the model on silence");
+            }
+            _ => (),
+        });
+        match loaded {
+            Ok(loaded) => {
+                tell(gst::ProgressType::Complete, "The model is loaded");
+                gst::info!(
+                    CAT,
+                    imp = self,
+                    "hearing through {} on {}",
+                    loaded.path().display(),
+                    loaded.provider()
+                );
+                for fallback in loaded.fallbacks() {
+                    gst::element_imp_warning!(
+                        self,
+                        gst::ResourceError::NotFound,
+                        (
+                            "the execution provider {} is not used: {}; the model runs on {}",
+                            fallback.provider,
+                            fallback.reason,
+                            loaded.provider()
+                        )
+                    );
+                }
+                hearing.ear = Ear::Loaded(Arc::new(loaded));
+            }
+            Err(err) => {
+                tell(gst::ProgressType::Error, "The model could not be loaded");
+                self.do_without_network(&err)?;
+                hearing.active = Method::SuperFlux;
+                hearing.ear = Ear::Without;
+            }
+        }
+        self.hear(hearing);
+        Ok(())
+    }
+
+    /// Sets what is heard with, and tells who watches.
+    fn hear(&self, hearing: Hearing) {
+        let before = std::mem::replace(&mut *lock(&self.hearing), hearing);
+        // Outside the lock, since the last owner of a session waits for it to end.
+        drop(before);
+        self.obj().notify("active-method");
+        self.obj().notify("active-execution-provider");
+    }
+
+    /// Whether another method in the place of the model would be an error.
+    fn model_is_asked_for(&self) -> bool {
+        let method = lock(&self.settings).method;
+        method == Method::Model || method == Method::Auto && lock(&self.network).ask_for_model()
+    }
+
+    /// What to do about a network that cannot be had: fails where it was asked for.
+    fn do_without_network(&self, err: &network::Error) -> Result<(), gst::ErrorMessage> {
+        if self.model_is_asked_for() {
+            return Err(err.message());
+        }
+        if err.is_absence() {
+            gst::info!(CAT, imp = self, "hearing by superflux: {err}");
+        } else {
+            self.warn_of_network(err);
+        }
+        Ok(())
+    }
+
+    fn warn_of_network(&self, err: &dyn std::fmt::Display) {
+        gst::element_imp_warning!(
+            self,
+            gst::LibraryError::Failed,
+            ("the model cannot be used, superflux is in its place: {err}")
+        );
+    }
+
+    /// The network for a new stream, if one is heard through.
+    fn network(&self, settings: &Settings) -> Result<Option<Box<dyn Network>>, network::Error> {
+        let loaded = match &lock(&self.hearing).ear {
+            Ear::Loaded(loaded) => loaded.clone(),
+            Ear::Without | Ear::Found(_) => return Ok(None),
+        };
+        // A file that is read ahead can be held back a little longer at no cost.
+        let nobody_waits = match settings.mode {
+            Mode::LowLatency => false,
+            Mode::Aligned => !self.is_live(),
+            Mode::Offline => true,
+        };
+        let frames = if nobody_waits { network::BLOCK } else { 1 };
+        loaded.network(frames).map(Some)
+    }
+
+    /// Whether the sound comes as it happens, so that what is late cannot be caught up with.
+    fn is_live(&self) -> bool {
+        let mut query = gst::query::Latency::new();
+        !self.sinkpad.peer_query(&mut query) || query.result().0
+    }
+
+    /// Goes on without the network that has failed, or ends where it was asked for.
+    fn network_failed(
+        &self,
+        failure: &Failure,
+        settings: &Settings,
+        out: &mut Output,
+    ) -> Result<(), gst::FlowError> {
+        if self.model_is_asked_for() {
+            gst::element_imp_error!(
+                self,
+                gst::LibraryError::Failed,
+                ("the model has failed: {failure}")
+            );
+            return Err(gst::FlowError::Error);
+        }
+        let source = self.obj().name();
+        // Nothing that the settings could get wrong is left to be found here.
+        if let Err(err) = lock(&self.state).go_on_without_network(settings, &source, out) {
+            gst::element_imp_error!(self, gst::LibraryError::Settings, ("{err}"));
+            return Err(gst::FlowError::Error);
+        }
+        self.warn_of_network(failure);
+        // The next start tries anew.
+        self.hear(Hearing {
+            active: Method::SuperFlux,
+            ..Hearing::default()
+        });
+        Ok(())
+    }
+
     fn sink_chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         gst::log!(CAT, imp = self, "{buffer:?}");
         let settings = *lock(&self.settings);
@@ -624,10 +860,14 @@ impl OnsetDetect {
     /// Gives the output of a step to bus and pad; no lock may be held, since both call back.
     fn deliver(
         &self,
-        out: Output,
+        mut out: Output,
         settings: &Settings,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let obj = self.obj();
+        let failed = match out.failure.take() {
+            Some(failure) => self.network_failed(&failure, settings, &mut out),
+            None => Ok(()),
+        };
         if let Some(warning) = out.warning {
             gst::element_imp_warning!(self, gst::StreamError::Format, ("{warning}"));
         }
@@ -654,7 +894,7 @@ impl OnsetDetect {
                 Item::Buffer(_) => (),
             }
         }
-        flow
+        failed.and(flow)
     }
 
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
@@ -680,7 +920,18 @@ impl OnsetDetect {
                     .as_ref()
                     .is_some_and(|stream| stream.info == info);
                 if !known {
-                    let stream = match Stream::new(info, &settings) {
+                    let network = self.network(&settings).or_else(|err| {
+                        self.do_without_network(&err)?;
+                        Ok(None)
+                    });
+                    let network = match network {
+                        Ok(network) => network,
+                        Err(message) => {
+                            self.post_error_message(message);
+                            return false;
+                        }
+                    };
+                    let stream = match Stream::new(info, &settings, network) {
                         Ok(stream) => stream,
                         Err(err) => {
                             gst::element_imp_error!(self, gst::LibraryError::Settings, ("{err}"));
@@ -822,6 +1073,8 @@ impl ObjectSubclass for OnsetDetect {
             sinkpad,
             srcpad,
             settings: Mutex::default(),
+            network: Mutex::default(),
+            hearing: Mutex::default(),
             state: Mutex::default(),
         }
     }
@@ -833,8 +1086,45 @@ impl ObjectImpl for OnsetDetect {
             vec![
                 glib::ParamSpecEnum::builder::<Method>("method")
                     .nick("Method")
-                    .blurb("Onset function that onsets and beats are heard with")
+                    .blurb("What onsets and beats are heard with")
                     .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("model")
+                    .nick("Model")
+                    .blurb("The model's file, *.onnx, with its card, *.toml, beside it; none = look for rhythm.onnx")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("onnxruntime-library")
+                    .nick("Library of ONNX Runtime")
+                    .blurb("The file of ONNX Runtime's shared library; none = ORT_DYLIB_PATH, the plugin's folder, the system's")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("execution-provider")
+                    .nick("Execution provider")
+                    .blurb("What the model must run on: tensorrt, cuda, cpu, or several with commas, the first preferred")
+                    .default_value(network::DEFAULT_PROVIDERS)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecBoolean::builder("allow-fallback")
+                    .nick("Allow fall-back")
+                    .blurb("Go on without execution providers that cannot be had, with a warning, instead of an error")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt::builder("device")
+                    .nick("Device")
+                    .blurb("The GPU that the model runs on, as CUDA counts them")
+                    .maximum(i32::MAX as u32)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecEnum::builder::<Method>("active-method")
+                    .nick("Active method")
+                    .blurb("What is really heard with; auto = not known before READY")
+                    .read_only()
+                    .build(),
+                glib::ParamSpecString::builder("active-execution-provider")
+                    .nick("Active execution provider")
+                    .blurb("What the model really runs on, from PAUSED on; none = there is no model")
+                    .read_only()
                     .build(),
                 glib::ParamSpecEnum::builder::<Mode>("mode")
                     .nick("Mode")
@@ -916,12 +1206,16 @@ impl ObjectImpl for OnsetDetect {
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let mut settings = lock(&self.settings);
+        let mut network = lock(&self.network);
         let before = *settings;
         // GObject checked type and range against the param specs above.
         macro_rules! set {
             ($field:ident) => {
+                set!(settings.$field)
+            };
+            ($group:ident.$field:ident) => {
                 if let Ok(value) = value.get() {
-                    settings.$field = value;
+                    $group.$field = value;
                 }
             };
         }
@@ -936,10 +1230,22 @@ impl ObjectImpl for OnsetDetect {
             "offset" => set!(offset),
             "post-messages" => set!(post_messages),
             "emit" => set!(emit),
+            // An empty name is none.
+            "model" => network.model = value.get().ok().filter(|name: &String| !name.is_empty()),
+            "onnxruntime-library" => {
+                network.library = value.get().ok().filter(|name: &String| !name.is_empty());
+            }
+            "execution-provider" => {
+                network.providers = value
+                    .get()
+                    .unwrap_or_else(|_| network::DEFAULT_PROVIDERS.to_owned());
+            }
+            "allow-fallback" => set!(network.allow_fallback),
+            "device" => set!(network.device),
             _ => (),
         }
         let after = *settings;
-        drop(settings);
+        drop((settings, network));
         gst::info!(CAT, imp = self, "{} is now {value:?}", pspec.name());
         if after.mode == Mode::Aligned && after.offset.min(0) != before.offset.min(0) {
             let obj = self.obj();
@@ -960,6 +1266,16 @@ impl ObjectImpl for OnsetDetect {
             "offset" => settings.offset.to_value(),
             "post-messages" => settings.post_messages.to_value(),
             "emit" => settings.emit.to_value(),
+            "model" => lock(&self.network).model.to_value(),
+            "onnxruntime-library" => lock(&self.network).library.to_value(),
+            "execution-provider" => lock(&self.network).providers.to_value(),
+            "allow-fallback" => lock(&self.network).allow_fallback.to_value(),
+            "device" => lock(&self.network).device.to_value(),
+            "active-method" => lock(&self.hearing).active.to_value(),
+            "active-execution-provider" => match &lock(&self.hearing).ear {
+                Ear::Loaded(loaded) => loaded.provider().to_value(),
+                Ear::Without | Ear::Found(_) => None::<String>.to_value(),
+            },
             "tempo" => lock(&self.state).bpm.to_value(),
             "stats" => self.stats().to_value(),
             _ => pspec.default_value().clone(),
@@ -1024,12 +1340,16 @@ impl ElementImpl for OnsetDetect {
             gst::StateChange::NullToReady => {
                 let settings = *lock(&self.settings);
                 // Every setting is tried here, where an application expects to hear of it.
-                if let Err(err) = settings.analyzer(44_100) {
+                if let Err(err) = settings.analyzer(44_100, None) {
                     gst::element_imp_error!(self, gst::LibraryError::Settings, ("{err}"));
                     return Err(gst::StateChangeError);
                 }
+                self.or_post(self.find())?;
             }
-            gst::StateChange::ReadyToPaused => self.reset(),
+            gst::StateChange::ReadyToPaused => {
+                self.or_post(self.load())?;
+                self.reset();
+            }
             _ => (),
         }
         let success = self.parent_change_state(transition)?;
@@ -1040,11 +1360,22 @@ impl ElementImpl for OnsetDetect {
             state.segment = None;
             state.bpm = 0.0;
         }
+        if transition == gst::StateChange::ReadyToNull {
+            self.hear(Hearing::default());
+        }
         Ok(success)
     }
 }
 
 impl OnsetDetect {
+    /// Posts the error of a state change that fails.
+    fn or_post(&self, result: Result<(), gst::ErrorMessage>) -> Result<(), gst::StateChangeError> {
+        result.map_err(|message| {
+            self.post_error_message(message);
+            gst::StateChangeError
+        })
+    }
+
     /// A fresh start; ids go on, since consumers know marks by them.
     fn reset(&self) {
         let mut state = lock(&self.state);

@@ -18,6 +18,41 @@
 //! * `offline` looks at the whole stream and sends everything at its end, in serialized
 //!   `rhythm-marks` events: the best accuracy, for files.
 //!
+//! ## The model
+//!
+//! `method=model` hears through a trained network, which [ONNX Runtime](https://onnxruntime.ai) 1.24
+//! or newer runs. Neither is needed to load the plugin or to use another method.
+//!
+//! The model is `rhythm.onnx`, with its card `rhythm.toml` beside it. Unless the property `model`
+//! names a file, it is looked for
+//!
+//! 1. in the folders of the environment variable `GST_DANCE_MODEL_PATH`, which has colons between
+//!    them,
+//! 2. in the plugin's own folder,
+//! 3. in `../../models` from there, the repository's where cargo has built the plugin,
+//! 4. in `../../share/gst-dance/models` and `../../../share/gst-dance/models` from there, the data
+//!    folder of the prefix that the plugin is installed under.
+//!
+//! The library of ONNX Runtime is that of the property `onnxruntime-library`, of the environment
+//! variable `ORT_DYLIB_PATH`, one in the plugin's folder, or the system's, in this order; what the
+//! first two name must do. A process can have only one. `pipelines/onnxruntime.sh` fetches it.
+//!
+//! With `method=auto` the model is used where both are found, and SuperFlux where one is not, which
+//! is told in the log; a model or a library that is there and will not do is told by a warning. Who
+//! sets `method=model`, or names a model, a library or another execution provider than `cpu`, gets
+//! the model or an error: at READY for what is missing or does not fit, at PAUSED for what only
+//! running shows. `active-method` tells what is heard with. A model that fails on the way, as with
+//! an output that is not a number, ends the stream with an error, or with `auto` gives its place to
+//! SuperFlux with a warning.
+//!
+//! `execution-provider` is a demand, too: a provider that is named and cannot be had is an error,
+//! unless `allow-fallback` makes a warning of it. `active-execution-provider` tells what really runs
+//! the most of the network. Elements with the same model and the same settings share one session.
+//!
+//! The network is run frame by frame, 100 a second. With `offline`, and with `aligned` where the
+//! audio does not come live, it is run on 16 frames at a time, which costs less; the LATENCY query
+//! counts that in.
+//!
 //! ## Example
 //!
 //! ```sh
@@ -32,13 +67,20 @@ use gst::prelude::*;
 mod clock;
 mod downmix;
 mod imp;
+mod network;
 
-/// Which onset function is used.
+/// What onsets and beats are heard with.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstOnsetDetectMethod")]
 pub enum Method {
-    /// Böck and Widmer, "Maximum filter vibrato suppression for onset detection", DAFx 2013.
+    /// [`Method::Model`] where it can be had, else [`Method::SuperFlux`].
     #[default]
+    #[enum_value(
+        name = "The model where it and ONNX Runtime are found, else superflux",
+        nick = "auto"
+    )]
+    Auto,
+    /// Böck and Widmer, "Maximum filter vibrato suppression for onset detection", DAFx 2013.
     #[enum_value(
         name = "SuperFlux: spectral flux with vibrato suppression",
         nick = "superflux"
@@ -50,6 +92,9 @@ pub enum Method {
     /// `onset_strength` and `onset_detect` of librosa with their defaults.
     #[enum_value(name = "The defaults of librosa", nick = "librosa")]
     Librosa,
+    /// A network, run by ONNX Runtime.
+    #[enum_value(name = "A trained network, run by ONNX Runtime", nick = "model")]
+    Model,
 }
 
 /// When marks come.
