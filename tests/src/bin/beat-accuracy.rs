@@ -347,7 +347,7 @@ impl Report {
         self.delays
             .extend(told.online.iter().map(|(beat, heard)| heard - beat.time));
         let scores = [Score::of(clip, &online), Score::of(clip, &told.offline)];
-        if print {
+        if options.clips {
             self.head();
             println!("{:42} | {} | {}", clip.name, scores[0], scores[1]);
         }
