@@ -15,6 +15,7 @@ pub mod layers;
 pub mod network;
 pub mod onnx;
 pub mod ops;
+pub mod rhythm;
 pub mod runtime;
 pub mod selftest;
 pub mod task;

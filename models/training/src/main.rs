@@ -6,6 +6,8 @@ use dance_training::audio::preview::Preview;
 use dance_training::checkpoint::{Checkpoint, Figures};
 use dance_training::config;
 use dance_training::export::{self, Numbers};
+use dance_training::rhythm::Hear;
+use dance_training::rhythm::cache::Features;
 use dance_training::selftest::SelfTest;
 use dance_training::task::{Split, Task};
 use std::io::Write;
@@ -26,6 +28,8 @@ enum Command {
     Audio(Audio),
     /// Train the small network that proves the machinery.
     Selftest(Train),
+    /// Train the network that hears onsets, beats and downbeats.
+    Rhythm(Train),
     /// Write a trained network as ONNX, with its model card beside it.
     Export(Export),
     /// Measure a checkpoint or an exported network.
@@ -41,11 +45,14 @@ enum Command {
 enum Audio {
     /// Write clips with their truth, pictures, and how SuperFlux does on them.
     Preview(Preview),
+    /// Make the clips that the task rhythm learns from.
+    Features(Features),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
     Selftest,
+    Rhythm,
 }
 
 #[derive(Args)]
@@ -114,13 +121,17 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Audio(Audio::Features(features)) => say(&features.run()?),
         Command::Audio(Audio::Preview(preview)) => say(&preview.run()?.to_string()),
         Command::Selftest(args) => train::<SelfTest>(&args),
+        Command::Rhythm(args) => train::<Hear>(&args),
         Command::Export(args) => match args.task {
             Name::Selftest => export::<SelfTest>(&args),
+            Name::Rhythm => export::<Hear>(&args),
         },
         Command::Eval(args) => match args.task {
             Name::Selftest => eval::<SelfTest>(&args),
+            Name::Rhythm => eval::<Hear>(&args),
         },
         Command::Card { model } => {
             let card = export::read_card(&model)?;

@@ -1,0 +1,167 @@
+//! The network that hears rhythm.
+
+use anyhow::{Result, bail};
+use dance_rhythm::network::{BANDS, FEATURES, FRAME_RATE};
+use serde::Deserialize;
+
+use crate::layers::Scope;
+use crate::network::{About, Network, Port};
+use crate::ops::{Conv, Dim, Ops};
+
+/// Seconds from the instant that an activation speaks of to the end of its frame: the look-ahead
+/// of the targets.
+pub const DELAY: f64 = 0.015;
+/// What an activation is of, in order.
+pub const LABELS: [&str; 3] = ["onset", "beat", "downbeat"];
+
+/// Frames that each of the two convolutions over time and frequency spans.
+const FRONT_KERNEL: usize = 3;
+/// Frames before the present one that the front sees.
+const FRONT_PAST: usize = 2 * (FRONT_KERNEL - 1);
+/// Taps of the dilated convolutions.
+const KERNEL: usize = 5;
+
+/// A causal temporal convolutional network, after M. E. P. Davies and S. Böck, "Temporal
+/// convolutional networks for musical audio beat tracking", EUSIPCO 2019: convolutions over time
+/// and frequency, then residual blocks of convolutions over time whose dilation doubles from block
+/// to block. Theirs looks both ways; this one looks back only, and carries what it must remember
+/// as state, so that it runs on a stream frame by frame.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rhythm {
+    /// Channels of the convolutions over time and frequency.
+    pub front: usize,
+    /// Channels of the residual blocks.
+    pub channels: usize,
+    /// How many blocks; block n has the dilation 2ⁿ, so that 9 remember 20 s.
+    pub blocks: usize,
+    /// Share of the activations that training drops.
+    pub dropout: f32,
+}
+
+impl Rhythm {
+    fn past(&self, block: usize) -> usize {
+        (KERNEL - 1) << block
+    }
+
+    /// The states, named `name` and a number.
+    fn states(&self, suffix: &str) -> Vec<Port> {
+        let batch = || Dim::symbol("batch");
+        let mut ports = vec![Port::state(
+            &format!("front{suffix}"),
+            &[batch(), FRONT_PAST.into(), BANDS.into()],
+        )];
+        ports.extend((0..self.blocks).map(|n| {
+            Port::state(
+                &format!("block{n}{suffix}"),
+                &[batch(), self.channels.into(), self.past(n).into()],
+            )
+        }));
+        ports
+    }
+
+    /// The forward pass up to the logits, and the states after it.
+    ///
+    /// # Errors
+    /// As the operations it is made of.
+    pub fn logits<G: Ops>(
+        &self,
+        scope: &Scope<G>,
+        inputs: &[G::Tensor],
+    ) -> Result<(G::Tensor, Vec<G::Tensor>)> {
+        let [features, front, blocks @ ..] = inputs else {
+            bail!("{} inputs", inputs.len());
+        };
+        let g = scope.ops;
+        let tail = |n: usize| -(n as i64);
+        let mut states = Vec::new();
+
+        // Frames before the first were silent, and silence is 0.
+        let x = g.concat(&[front, features], 1)?;
+        states.push(g.slice(&x, 1, tail(FRONT_PAST), None)?);
+        let mut x = g.unsqueeze(&x, 1)?;
+        let geometry = |rows: usize| Conv {
+            stride: [1, 2].into(),
+            padding: [0, rows].into(),
+            ..Conv::default()
+        };
+        for (name, out, frames) in [
+            ("front0", self.front, FRONT_KERNEL),
+            ("front1", self.front, FRONT_KERNEL),
+            ("front2", self.front + self.front / 2, 1),
+        ] {
+            x = scope.at(name).conv(&x, out, &[frames, 3], &geometry(1))?;
+            x = g.silu(&x)?;
+        }
+        // batch × channels × time × bands to batch × time × (channels · bands).
+        let width = g.size(&x, 1)? * g.size(&x, 3)?;
+        let x = g.transpose(&x, &[0, 2, 1, 3])?;
+        let x = g.reshape(&x, &[0, 0, width as i64])?;
+        let x = scope.at("mix").linear(&x, self.channels)?;
+        let x = scope.at("norm").layer_norm(&x)?;
+        let mut x = g.transpose(&x, &[0, 2, 1])?;
+        for (n, past) in blocks.iter().enumerate() {
+            let scope = scope.at(format!("block{n}"));
+            let y = g.concat(&[past, &x], -1)?;
+            states.push(g.slice(&y, -1, tail(self.past(n)), None)?);
+            let dilated = Conv {
+                dilation: (1usize << n).into(),
+                ..Conv::default()
+            };
+            let y = scope
+                .at("dilated")
+                .conv(&y, self.channels, &[KERNEL], &dilated)?;
+            let y = g.dropout(&g.silu(&y)?, self.dropout)?;
+            let y = scope
+                .at("mix")
+                .conv(&y, self.channels, &[1], &Conv::default())?;
+            // Nine branches are added up: each begins small.
+            x = g.add(&x, &g.scale(&y, 0.3)?)?;
+        }
+        let x = g.silu(&g.transpose(&x, &[0, 2, 1])?)?;
+        Ok((scope.at("head").linear(&x, LABELS.len())?, states))
+    }
+}
+
+impl Network for Rhythm {
+    fn name(&self) -> &str {
+        "rhythm"
+    }
+
+    fn inputs(&self) -> Vec<Port> {
+        let features = Port::signal(
+            "features",
+            &[Dim::symbol("batch"), "time".into(), BANDS.into()],
+            "log10(1 + 30 · band magnitude / recent level)",
+        );
+        [vec![features], self.states("")].concat()
+    }
+
+    fn outputs(&self) -> Vec<Port> {
+        let activations = Port::signal(
+            "activations",
+            &[Dim::symbol("batch"), "time".into(), LABELS.len().into()],
+            "probability",
+        );
+        [vec![activations], self.states("_next")].concat()
+    }
+
+    fn about(&self) -> About {
+        About {
+            task: "rhythm".into(),
+            description:
+                "Onsets, beats and downbeats of music, causal, from a log-frequency spectrum".into(),
+            frame_rate: Some(FRAME_RATE),
+            labels: LABELS.map(String::from).into(),
+            parameters: toml::Table::from_iter([
+                ("features".to_owned(), FEATURES.into()),
+                ("delay".to_owned(), DELAY.into()),
+            ]),
+        }
+    }
+
+    fn forward<G: Ops>(&self, scope: &Scope<G>, inputs: &[G::Tensor]) -> Result<Vec<G::Tensor>> {
+        let (logits, states) = self.logits(scope, inputs)?;
+        Ok([vec![scope.ops.sigmoid(&logits)?], states].concat())
+    }
+}
