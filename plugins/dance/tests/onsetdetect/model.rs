@@ -871,6 +871,36 @@ fn nothing_of_onnx_runtime_is_touched_before_it_is_needed() {
 }
 
 #[test]
+fn starts_stops_and_flushes_do_no_harm() {
+    init();
+    let folder = Dir::new();
+    let model = Rise::default().write(&folder);
+    let pipeline = gst::parse::launch(&format!(
+        "audiotestsrc wave=ticks tick-interval=200000000 samplesperbuffer=441 \
+         ! onsetdetect mode=aligned {} ! fakesink",
+        through(&model)
+    ))
+    .unwrap()
+    .downcast::<gst::Pipeline>()
+    .unwrap();
+    for n in 0..20 {
+        pipeline.set_state(gst::State::Playing).unwrap();
+        for seek in 0..n {
+            let start = gst::ClockTime::from_mseconds(seek * 37);
+            // Refused while the pipeline has not started.
+            let _ = pipeline.seek_simple(gst::SeekFlags::FLUSH, start);
+        }
+        // Whether or not it has come to playing.
+        let state = [gst::State::Ready, gst::State::Null][n as usize % 2];
+        pipeline.set_state(state).unwrap();
+    }
+    let bus = pipeline.bus().unwrap();
+    let error = bus.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Warning]);
+    assert!(error.is_none(), "{error:?}");
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
 fn it_leaks_nothing_with_a_model() {
     super::common::assert_no_leaks("model::it_leaks_nothing_with_a_model", || {
         let folder = Dir::new();
