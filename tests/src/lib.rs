@@ -1,3 +1,4 @@
 //! Workspace-level tests and the material they share.
 
+pub mod network;
 pub mod synth;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p dance-tests --bin beat-accuracy -- \
-//!     [--synth] [--seed N] [--bar N] [--clips] [--calibration FILE.csv] [FOLDER…]
+//!     [--synth] [--seed N] [--bar N] [--clips] [--calibration FILE.csv] [--model FILE] [FOLDER…]
 //! ```
 //!
 //! * `FOLDER` holds pairs of `X.wav` and `X.beats` (a line a beat: seconds, and if known its number
@@ -10,6 +10,7 @@
 //!   missing, every 4th beat from the first is a downbeat.
 //! * `--synth`: the synthetic clips that have beats, of seed 1 or `--seed`, as one more set.
 //! * `--clips`: a line for each clip.
+//! * `--model`: hears through this network (ONNX Runtime from `ORT_DYLIB_PATH`), not SuperFlux.
 //! * `--calibration`: the share of right beats by confidence as CSV.
 //!
 //! **F, CMLt, AMLt** are mir_eval's (± 70 ms; beats before 5 s do not count), **down** is the F of
@@ -33,11 +34,12 @@ use std::process::ExitCode;
 use dance_rhythm::beat::{self, Beat, Offline, Tracker};
 use dance_rhythm::metrics::{BEAT_WINDOW, FIRST_BEAT, continuity, f_measure, matches, trim};
 use dance_rhythm::onset::{self, Detector, Method};
+use dance_tests::network::Runner;
 use dance_tests::synth::clips;
 use dance_tests::synth::instruments::{Drum, Kit};
 use dance_tests::synth::rng::Rng;
 
-type Failure = Box<dyn Error>;
+type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
@@ -57,6 +59,7 @@ struct Options {
     bar: Option<usize>,
     clips: bool,
     calibration: Option<PathBuf>,
+    model: Option<PathBuf>,
 }
 
 impl Options {
@@ -72,6 +75,7 @@ impl Options {
                 "--seed" => options.seed = value()?.parse()?,
                 "--bar" => options.bar = Some(value()?.parse::<usize>()?.max(1)),
                 "--clips" => options.clips = true,
+                "--model" => options.model = Some(value()?.into()),
                 "--calibration" => options.calibration = Some(value()?.into()),
                 flag if flag.starts_with('-') => return Err(format!("unknown {flag}").into()),
                 folder => options.folders.push(folder.into()),
@@ -108,7 +112,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         names.sort();
         for path in names {
             let clip = read(&path, options.bar)?;
-            scores.push(report.score(&clip, options.clips)?);
+            scores.push(report.score(&clip, options)?);
         }
         if scores.is_empty() {
             return Err(format!("{}: no X.wav and X.beats", folder.display()).into());
@@ -125,7 +129,7 @@ fn run(options: &Options) -> Result<(), Failure> {
                 beats: clip.beats,
                 downbeats: clip.downbeats,
             };
-            scores.push(report.score(&clip, options.clips)?);
+            scores.push(report.score(&clip, options)?);
         }
         report.print(&format!("synthetic, seed {}", options.seed), &scores);
     }
@@ -133,7 +137,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         report.print_delays();
         report.print_calibration(options.calibration.as_deref())?;
     }
-    locks()
+    locks(options.model.as_deref())
 }
 
 /// Reads `path` (`X.beats`) and the `X.wav` beside it.
@@ -191,13 +195,17 @@ fn read(path: &Path, bar: Option<usize>) -> Result<Clip, Failure> {
     })
 }
 
-fn track(samples: &[f32], rate: u32) -> Result<Told, Failure> {
-    let mut detector = Detector::new(&onset::Config {
+fn track(samples: &[f32], rate: u32, model: Option<&Path>) -> Result<Told, Failure> {
+    let config = onset::Config {
         rate,
         method: Method::SuperFlux,
         threshold: 1.0,
         debias: true,
-    })?;
+    };
+    let mut detector = match model {
+        None => Detector::new(&config)?,
+        Some(model) => Detector::with_network(&config, Box::new(Runner::new(model, 1)?))?,
+    };
     let config = beat::Config::new(detector.frame_rate());
     let mut tracker = Tracker::new(&config)?;
     let mut offline = Offline::new(&config)?;
@@ -215,6 +223,9 @@ fn track(samples: &[f32], rate: u32) -> Result<Told, Failure> {
                 });
             }
         });
+        if let Some(failure) = detector.take_failure() {
+            return Err(failure);
+        }
     }
     Ok(Told {
         online,
@@ -321,8 +332,8 @@ struct Report {
 }
 
 impl Report {
-    fn score(&mut self, clip: &Clip, print: bool) -> Result<[Score; 2], Failure> {
-        let told = track(&clip.samples, clip.rate)?;
+    fn score(&mut self, clip: &Clip, options: &Options) -> Result<[Score; 2], Failure> {
+        let told = track(&clip.samples, clip.rate, options.model.as_deref())?;
         let online: Vec<Beat> = told.online.iter().map(|&(beat, _)| beat).collect();
         for (beats, pairs) in [
             (&online, &mut self.online),
@@ -461,9 +472,9 @@ fn lock(beats: &[f64], told: &[f64], since: f64) -> Option<f64> {
         .map(|t| t - since)
 }
 
-fn locks() -> Result<(), Failure> {
+fn locks(model: Option<&Path>) -> Result<(), Failure> {
     let online = |audio: &[f32]| -> Result<Vec<f64>, Failure> {
-        Ok(track(audio, RATE)?
+        Ok(track(audio, RATE, model)?
             .online
             .iter()
             .map(|(b, _)| b.time)
@@ -491,7 +502,7 @@ fn locks() -> Result<(), Failure> {
     let (mut audio, mut beats) = (Vec::new(), Vec::new());
     let end = pattern(&mut audio, &mut beats, 5.0, 120.0, 8);
     audio.resize(audio.len() + 5 * RATE as usize, 0.0);
-    let told = track(&audio, RATE)?;
+    let told = track(&audio, RATE, model)?;
     let outside = |times: Vec<f64>| {
         let inside = 5.0 - BEAT_WINDOW..end;
         times.iter().filter(|&t| !inside.contains(t)).count()
@@ -503,7 +514,7 @@ fn locks() -> Result<(), Failure> {
     );
     let mut rng = Rng::new(9);
     let noise: Vec<f32> = (0..20 * RATE).map(|_| 0.1 * rng.noise() as f32).collect();
-    let told = track(&noise, RATE)?;
+    let told = track(&noise, RATE, model)?;
     println!(
         "beats in noise: online {}, offline {}",
         told.online.len(),

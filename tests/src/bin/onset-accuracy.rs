@@ -1,11 +1,12 @@
 //! Scores the onset detector on the synthetic set, whose truth is exact, and prints the tables.
 //!
 //! ```text
-//! cargo run --release -p dance-tests --bin onset-accuracy -- [--seed N] [--clips] [--export DIR]
+//! cargo run --release -p dance-tests --bin onset-accuracy -- [--seed N] [--clips] [--model FILE] [--export DIR]
 //! ```
 //!
 //! The set was developed on with seed 1; figures are reported with seed 2, which is the default.
-//! `--clips` prints a line for each clip, `--export` writes every clip as `NAME.wav` with
+//! `--clips` prints a line for each clip, `--model` adds that network (ONNX Runtime from
+//! `ORT_DYLIB_PATH`), `--export` writes every clip as `NAME.wav` with
 //! `NAME.onsets` beside it (seconds, one a line) instead, and what the default method found as
 //! `NAME.found`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -15,13 +16,15 @@ use std::process::ExitCode;
 
 use dance_rhythm::metrics::matches;
 use dance_rhythm::onset::{Config, Detector, Event, Method};
+use dance_tests::network::Runner;
 use dance_tests::synth::{Clip, clips};
 
-const USAGE: &str = "usage: onset-accuracy [--seed N] [--clips] [--export DIR]";
+const USAGE: &str = "usage: onset-accuracy [--seed N] [--clips] [--model FILE] [--export DIR]";
 
 struct Options {
     seed: u64,
     clips: bool,
+    model: Option<PathBuf>,
     export: Option<PathBuf>,
 }
 
@@ -29,6 +32,7 @@ fn options() -> Result<Options, String> {
     let mut options = Options {
         seed: 2,
         clips: false,
+        model: None,
         export: None,
     };
     let mut args = std::env::args().skip(1);
@@ -42,6 +46,7 @@ fn options() -> Result<Options, String> {
                     .map_err(|_| format!("{text} is not a seed\n{USAGE}"))?;
             }
             "--clips" => options.clips = true,
+            "--model" => options.model = Some(value()?.into()),
             "--export" => options.export = Some(value()?.into()),
             _ => return Err(format!("unknown argument {arg}\n{USAGE}")),
         }
@@ -54,10 +59,7 @@ fn main() -> ExitCode {
         Some(folder) => clips(options.seed)
             .try_for_each(|clip| export(&clip, folder))
             .map_err(|error| format!("{}: {error}", folder.display())),
-        None => {
-            report(&options);
-            Ok(())
-        }
+        None => report(&options).map_err(|error| error.to_string()),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,15 +77,28 @@ struct Found {
     reported: f64,
 }
 
-fn detect(clip: &Clip, method: Method) -> Vec<Found> {
-    let config = Config {
+/// What hears the onsets.
+#[derive(Clone, Copy)]
+enum By<'a> {
+    Method(Method),
+    Model(&'a Path),
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn detect(clip: &Clip, by: By) -> Result<Vec<Found>, Failure> {
+    let mut config = Config {
         rate: clip.rate,
-        method,
+        method: Method::default(),
         threshold: 1.0,
         debias: true,
     };
-    let Ok(mut detector) = Detector::new(&config) else {
-        return Vec::new();
+    let mut detector = match by {
+        By::Method(method) => {
+            config.method = method;
+            Detector::new(&config)?
+        }
+        By::Model(path) => Detector::with_network(&config, Box::new(Runner::new(path, 1)?))?,
     };
     let mut found = Vec::new();
     let mut heard = 0;
@@ -102,10 +117,13 @@ fn detect(clip: &Clip, method: Method) -> Vec<Found> {
         detector.push(part, &mut |event| note(event, heard));
     }
     detector.finish(&mut |event| note(event, heard));
-    found
+    match detector.take_failure() {
+        Some(failure) => Err(failure),
+        None => Ok(found),
+    }
 }
 
-fn export(clip: &Clip, folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn export(clip: &Clip, folder: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(folder)?;
     let path = folder.join(&clip.name);
     let spec = hound::WavSpec {
@@ -121,7 +139,7 @@ fn export(clip: &Clip, folder: &Path) -> Result<(), Box<dyn std::error::Error>> 
     writer.finalize()?;
     let lines = |times: Vec<f64>| -> String { times.iter().map(|t| format!("{t:.6}\n")).collect() };
     std::fs::write(path.with_extension("onsets"), lines(clip.onsets.clone()))?;
-    let found = detect(clip, Method::SuperFlux);
+    let found = detect(clip, By::Method(Method::SuperFlux))?;
     let times = found.iter().map(|f| f.time).collect();
     std::fs::write(path.with_extension("found"), lines(times))?;
     Ok(())
@@ -141,7 +159,7 @@ impl Spread {
     }
 }
 
-fn report(options: &Options) {
+fn report(options: &Options) -> Result<(), Failure> {
     let set: Vec<Clip> = clips(options.seed).collect();
     let onsets: usize = set.iter().map(|clip| clip.onsets.len()).sum();
     println!(
@@ -154,18 +172,22 @@ fn report(options: &Options) {
          delay, ms: median  95 %  worst"
     );
     for method in [Method::SuperFlux, Method::Mudar, Method::Librosa] {
-        score(&set, method, options.clips);
+        score(&set, By::Method(method), options.clips)?;
+    }
+    match &options.model {
+        Some(path) => score(&set, By::Model(path), options.clips),
+        None => Ok(()),
     }
 }
 
-fn score(set: &[Clip], method: Method, each: bool) {
+fn score(set: &[Clip], by: By, each: bool) -> Result<(), Failure> {
     let (mut wide, mut narrow) = (0.0, 0.0);
     let (mut hits, mut reports, mut truths) = (0, 0, 0);
     let (mut drums, mut all, mut delays) =
         (Spread::default(), Spread::default(), Spread::default());
     let mut curve = [(0usize, 0.0, 0usize); 10];
     for clip in set {
-        let found = detect(clip, method);
+        let found = detect(clip, by)?;
         let times: Vec<f64> = found.iter().map(|f| f.time).collect();
         let pairs = matches(&clip.onsets, &times, 0.050);
         let sharp = matches(&clip.onsets, &times, 0.025).len();
@@ -211,7 +233,10 @@ fn score(set: &[Clip], method: Method, each: bool) {
     }
     println!(
         "{:10} {wide:.3}  {narrow:.3}  {:.3}     {:.3}   {:+12.1} ({:+.1}, {:+.1}) {:+10.1} {:18.1} {:6.1} {:6.1}",
-        format!("{method:?}"),
+        match by {
+            By::Method(method) => format!("{method:?}"),
+            By::Model(_) => "model".to_owned(),
+        },
         hits as f64 / reports.max(1) as f64,
         hits as f64 / truths.max(1) as f64,
         drums.at(0.5),
@@ -229,4 +254,5 @@ fn score(set: &[Clip], method: Method, each: bool) {
             hits as f64 / count as f64
         );
     }
+    Ok(())
 }
