@@ -233,6 +233,28 @@ fn it_hears_through_the_model() {
     assert!(of_kind(&run.posted(), Kind::Onset).is_empty());
 }
 
+/// What is trained is what is fed: nothing but the weights can be wrong with it.
+#[test]
+fn the_network_of_the_training_crate_fits() {
+    let folder = Dir::new();
+    let network = dance_training::rhythm::network::Rhythm {
+        front: 4,
+        channels: 8,
+        blocks: 3,
+        dropout: 0.0,
+    };
+    let model = write(&folder, &export::model(&network, Weights::Seeded(1)).unwrap());
+    let info = mono_f32(44_100);
+    for mode in ["low-latency", "offline"] {
+        let mut run = Run::new(&format!("{} mode={mode}", through(&model))).caps(&info);
+        run.push(buffers(&info, &clicks(44_100, 3.0, &INSTANTS), 441, 0));
+        run.eos();
+        assert_eq!(active(&run.element()).0, "model", "{mode}");
+        assert!(run.complaint().is_none(), "{mode}");
+        assert_eq!(run.out.len(), 300, "{mode}");
+    }
+}
+
 #[test]
 fn beats_come_through_the_model() {
     let folder = Dir::new();
