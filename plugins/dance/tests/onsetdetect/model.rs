@@ -243,7 +243,10 @@ fn the_network_of_the_training_crate_fits() {
         blocks: 3,
         dropout: 0.0,
     };
-    let model = write(&folder, &export::model(&network, Weights::Seeded(1)).unwrap());
+    let model = write(
+        &folder,
+        &export::model(&network, Weights::Seeded(1)).unwrap(),
+    );
     let info = mono_f32(44_100);
     for mode in ["low-latency", "offline"] {
         let mut run = Run::new(&format!("{} mode={mode}", through(&model))).caps(&info);
