@@ -77,9 +77,13 @@ need_plugin() {
 # Where it cannot be had, says so and goes on: onsetdetect then hears without a model.
 need_onnxruntime() {
     [[ -z ${ORT_DYLIB_PATH:-} ]] || return 0
-    local models=("$GST_DANCE_MODEL_PATH"/*.onnx) library fetch=$root/pipelines/onnxruntime.sh
+    local folders folder model='' library fetch=$root/pipelines/onnxruntime.sh
+    IFS=: read -ra folders <<<"$GST_DANCE_MODEL_PATH"
+    for folder in "${folders[@]}"; do
+        if compgen -G "$folder/*.onnx" >/dev/null; then model=yes; fi
+    done
     # Without a model there is nothing to run.
-    [[ -e ${models[0]} ]] || return 0
+    [[ -n $model ]] || return 0
     # What was fetched before needs no pip.
     if library=$("$fetch" 2>/dev/null) || { (need_packages python3-pip) && library=$("$fetch"); }; then
         export ORT_DYLIB_PATH=$library

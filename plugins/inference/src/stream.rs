@@ -534,8 +534,10 @@ fn copy(from: &DynTensor, to: &mut DynTensor) -> Result<()> {
 fn first_nan<M: ort::value::TensorValueTypeMarker + ?Sized>(
     value: &ort::value::Value<M>,
 ) -> Option<usize> {
+    // A scan that does not end early becomes one of vectors; a large state is looked at after every run.
     if let Ok((_, values)) = value.try_extract_tensor::<f32>() {
-        return values.iter().position(|value| value.is_nan());
+        let any = values.iter().fold(false, |any, value| any | value.is_nan());
+        return any.then(|| values.iter().position(|value| value.is_nan()))?;
     }
     let (_, values) = value.try_extract_tensor::<f64>().ok()?;
     values.iter().position(|value| value.is_nan())

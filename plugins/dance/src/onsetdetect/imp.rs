@@ -632,6 +632,15 @@ struct Hearing {
     ear: Ear,
 }
 
+impl Hearing {
+    /// In the place of a network that failed, until the next start tries anew.
+    const SUPERFLUX: Self = Self {
+        wanted: None,
+        active: Method::SuperFlux,
+        ear: Ear::Without,
+    };
+}
+
 /// How far a network is.
 #[derive(Default)]
 enum Ear {
@@ -684,12 +693,14 @@ impl OnsetDetect {
     fn load(&self) -> Result<(), gst::ErrorMessage> {
         // The properties can be changed in READY.
         self.find()?;
-        let mut hearing = std::mem::take(&mut *lock(&self.hearing));
-        let found = match hearing.ear {
-            Ear::Found(found) => found,
-            Ear::Without | Ear::Loaded(_) => {
-                self.hear(hearing);
-                return Ok(());
+        let found = {
+            let mut hearing = lock(&self.hearing);
+            match std::mem::take(&mut hearing.ear) {
+                Ear::Found(found) => found,
+                ear => {
+                    hearing.ear = ear;
+                    return Ok(());
+                }
             }
         };
         let slow = found.is_slow();
@@ -712,7 +723,7 @@ impl OnsetDetect {
             }
             _ => (),
         });
-        match loaded {
+        let loaded = match loaded {
             Ok(loaded) => {
                 tell(gst::ProgressType::Complete, "The model is loaded");
                 gst::info!(
@@ -734,26 +745,31 @@ impl OnsetDetect {
                         )
                     );
                 }
-                hearing.ear = Ear::Loaded(Arc::new(loaded));
+                loaded
             }
             Err(err) => {
                 tell(gst::ProgressType::Error, "The model could not be loaded");
+                self.hear(Hearing::default());
                 self.do_without_network(&err)?;
-                hearing.active = Method::SuperFlux;
-                hearing.ear = Ear::Without;
+                self.hear(Hearing::SUPERFLUX);
+                return Ok(());
             }
-        }
-        self.hear(hearing);
+        };
+        lock(&self.hearing).ear = Ear::Loaded(Arc::new(loaded));
+        self.obj().notify("active-execution-provider");
         Ok(())
     }
 
     /// Sets what is heard with, and tells who watches.
     fn hear(&self, hearing: Hearing) {
+        let method = hearing.active;
         let before = std::mem::replace(&mut *lock(&self.hearing), hearing);
-        // Outside the lock, since the last owner of a session waits for it to end.
-        drop(before);
-        self.obj().notify("active-method");
-        self.obj().notify("active-execution-provider");
+        if before.active != method {
+            self.obj().notify("active-method");
+        }
+        if let Ear::Loaded(_) = before.ear {
+            self.obj().notify("active-execution-provider");
+        }
     }
 
     /// Whether another method in the place of the model would be an error.
@@ -827,11 +843,7 @@ impl OnsetDetect {
             return Err(gst::FlowError::Error);
         }
         self.warn_of_network(failure);
-        // The next start tries anew.
-        self.hear(Hearing {
-            active: Method::SuperFlux,
-            ..Hearing::default()
-        });
+        self.hear(Hearing::SUPERFLUX);
         Ok(())
     }
 
@@ -922,6 +934,7 @@ impl OnsetDetect {
                 if !known {
                     let network = self.network(&settings).or_else(|err| {
                         self.do_without_network(&err)?;
+                        self.hear(Hearing::SUPERFLUX);
                         Ok(None)
                     });
                     let network = match network {

@@ -233,6 +233,31 @@ fn it_hears_through_the_model() {
     assert!(of_kind(&run.posted(), Kind::Onset).is_empty());
 }
 
+/// What is trained is what is fed: nothing but the weights can be wrong with it.
+#[test]
+fn the_network_of_the_training_crate_fits() {
+    let folder = Dir::new();
+    let network = dance_training::rhythm::network::Rhythm {
+        front: 4,
+        channels: 8,
+        blocks: 3,
+        dropout: 0.0,
+    };
+    let model = write(
+        &folder,
+        &export::model(&network, Weights::Seeded(1)).unwrap(),
+    );
+    let info = mono_f32(44_100);
+    for mode in ["low-latency", "offline"] {
+        let mut run = Run::new(&format!("{} mode={mode}", through(&model))).caps(&info);
+        run.push(buffers(&info, &clicks(44_100, 3.0, &INSTANTS), 441, 0));
+        run.eos();
+        assert_eq!(active(&run.element()).0, "model", "{mode}");
+        assert!(run.complaint().is_none(), "{mode}");
+        assert_eq!(run.out.len(), 300, "{mode}");
+    }
+}
+
 #[test]
 fn beats_come_through_the_model() {
     let folder = Dir::new();
@@ -868,6 +893,36 @@ fn nothing_of_onnx_runtime_is_touched_before_it_is_needed() {
         "nothing_of_onnx_runtime_is_touched_before_it_is_needed",
         &[("ORT_DYLIB_PATH", library().to_str().unwrap())],
     );
+}
+
+#[test]
+fn starts_stops_and_flushes_do_no_harm() {
+    init();
+    let folder = Dir::new();
+    let model = Rise::default().write(&folder);
+    let pipeline = gst::parse::launch(&format!(
+        "audiotestsrc wave=ticks tick-interval=200000000 samplesperbuffer=441 \
+         ! onsetdetect mode=aligned {} ! fakesink",
+        through(&model)
+    ))
+    .unwrap()
+    .downcast::<gst::Pipeline>()
+    .unwrap();
+    for n in 0..20 {
+        pipeline.set_state(gst::State::Playing).unwrap();
+        for seek in 0..n {
+            let start = gst::ClockTime::from_mseconds(seek * 37);
+            // Refused while the pipeline has not started.
+            let _ = pipeline.seek_simple(gst::SeekFlags::FLUSH, start);
+        }
+        // Whether or not it has come to playing.
+        let state = [gst::State::Ready, gst::State::Null][n as usize % 2];
+        pipeline.set_state(state).unwrap();
+    }
+    let bus = pipeline.bus().unwrap();
+    let error = bus.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Warning]);
+    assert!(error.is_none(), "{error:?}");
+    pipeline.set_state(gst::State::Null).unwrap();
 }
 
 #[test]
