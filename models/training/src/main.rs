@@ -146,7 +146,9 @@ fn say(text: &str) -> Result<ExitCode> {
 }
 
 #[cfg(not(feature = "libtorch"))]
-fn train<T: Task>(_: &Train) -> Result<ExitCode> {
+fn train<T: Task>(args: &Train) -> Result<ExitCode> {
+    // A wrong configuration is told before what would be missing to run it.
+    config::load::<T::Settings>(&args.config)?;
     anyhow::bail!(WITHOUT)
 }
 

@@ -43,14 +43,18 @@ const WEIGHTS: [[f32; 8]; 4] = [
     [-0.72, 1.91, 0.18, 0.76, 2.05, 0.09, 0.33, 0.43],
     [-0.38, 1.12, 0.59, 0.91, 1.70, 0.65, -0.87, -0.15],
 ];
-/// Share of the frames that are downbeats and other beats, against the rest, in the network's training.
-const DOWNBEATS: f32 = 0.005;
-const BEATS: f32 = 0.015;
+/// Share of the frames that are downbeats and other beats, in the music a network learns from.
+const DOWNBEATS: f32 = 0.01;
+const BEATS: f32 = 0.03;
+/// A network is surer of beats than of downbeats: this share of a beat's probability counts for
+/// the downbeat too, and the reverse.
+const EITHER: f32 = 0.1;
 /// Probabilities below this are all alike.
 const LEAST: f32 = 1e-4;
-/// How much of a network's log odds counts, and up to where.
-const NETWORK_TEMPER: f32 = 0.5;
-const NETWORK_LIMIT: f32 = 6.0;
+/// How much of a network's log odds counts beside the onset function, and from and up to where;
+/// chosen on the half of the music that is tuned on.
+const NETWORK_TEMPER: f32 = 0.3;
+const NETWORK_RANGE: (f32, f32) = (-3.0, 6.0);
 
 /// How much of that counts, of beats and of half-beats: the frames of one beat are far from
 /// independent, and so are the beats.
@@ -66,9 +70,6 @@ pub(crate) struct Observation([f32; 4]);
 
 impl Observation {
     pub fn new(frame: &Frame, temper: Temper) -> Self {
-        if let Some(heard) = frame.activation {
-            return Self::of_network(heard);
-        }
         let root = |x: f32| x.clamp(0.0, 1.0).sqrt();
         let (all, low) = (root(frame.flux), root(frame.low));
         let (mid, high) = (root(frame.mid), root(frame.high));
@@ -76,21 +77,13 @@ impl Observation {
         let mut ratios = WEIGHTS
             .map(|row| temper.beat * row.iter().zip(&features).map(|(w, x)| w * x).sum::<f32>());
         ratios[Place::Half as usize] *= temper.half / temper.beat;
+        if let Some(heard) = frame.activation {
+            let [down, back] = of_network(heard);
+            ratios[Place::Down as usize] += down;
+            ratios[Place::Middle as usize] += back;
+            ratios[Place::Back as usize] += back;
+        }
         Self(ratios)
-    }
-
-    /// A network's probabilities, over what they are on average, are likelihoods up to a factor.
-    fn of_network(heard: Activation) -> Self {
-        let odds = |p: f32, rest: f32, share: f32| {
-            let (p, rest) = (p.max(LEAST), rest.max(LEAST));
-            NETWORK_TEMPER * ((p / rest).ln() - share.ln()).clamp(-NETWORK_LIMIT, NETWORK_LIMIT)
-        };
-        let downbeat = heard.downbeat.min(heard.beat);
-        let beat = heard.beat - downbeat;
-        let rest = 1.0 - heard.beat;
-        let down = odds(downbeat, rest, DOWNBEATS);
-        let back = odds(beat, rest, BEATS);
-        Self([down, back, back, 0.0])
     }
 
     /// The logarithm of the likelihood ratio of `place`.
@@ -102,6 +95,22 @@ impl Observation {
     pub fn ratio(&self, place: Place) -> f32 {
         self.0[place as usize].exp()
     }
+}
+
+/// log P(frame | place) − log P(frame | elsewhere) of the downbeat and of other beats: a network's
+/// probabilities, over what they are on average, are likelihoods up to a factor.
+fn of_network(heard: Activation) -> [f32; 2] {
+    let downbeat = heard.downbeat.min(heard.beat);
+    let beat = heard.beat - downbeat;
+    let rest = (1.0 - heard.beat).max(LEAST);
+    let ratio = |p: f32, share: f32| {
+        let (low, high) = NETWORK_RANGE;
+        NETWORK_TEMPER * (p.max(LEAST) / rest / share).ln().clamp(low, high)
+    };
+    [
+        ratio(downbeat + EITHER * beat, DOWNBEATS),
+        ratio(beat + EITHER * downbeat, BEATS),
+    ]
 }
 
 /// Makes an onset function slow enough: takes the strongest of each few frames.

@@ -1,7 +1,8 @@
 //! Onsets and activations by a network, see [`crate::network`].
 
 use super::attack::Locator;
-use super::{Event, Frame, Onset, finite, level};
+use super::superflux::SuperFlux;
+use super::{Causal, Event, Flux, Frame, Normaliser, Onset, finite, level};
 use crate::network::{Activation, BANDS, FRAME_RATE, Failure, LogBands, Network};
 use crate::spectrum::Framer;
 
@@ -18,6 +19,7 @@ struct Waiting {
     /// Samples of the stream up to its end.
     end: u64,
     level: f32,
+    flux: Flux,
 }
 
 /// Runs a network over a stream at the stream's own rate.
@@ -26,6 +28,9 @@ pub(super) struct Learned {
     hop: usize,
     framer: Framer,
     features: LogBands,
+    /// What the network cannot know of a style it never heard, the plain onset function may.
+    function: SuperFlux,
+    norms: [Normaliser; 4],
     network: Box<dyn Network>,
     block: usize,
     threshold: f32,
@@ -43,6 +48,7 @@ pub(super) struct Learned {
 impl Learned {
     pub fn new(rate: u32, threshold: f32, network: Box<dyn Network>) -> Self {
         let features = LogBands::new(rate);
+        let function = SuperFlux::new(rate);
         let rate = f64::from(rate);
         let hop = rate / FRAME_RATE;
         let locator = Locator::new(rate);
@@ -57,6 +63,8 @@ impl Learned {
             waiting: Vec::with_capacity(block),
             activations: Vec::with_capacity(block),
             features,
+            function,
+            norms: std::array::from_fn(|_| Normaliser::new(FRAME_RATE, Causal::FLOOR)),
             network,
             block,
             threshold: (THRESHOLD * threshold).min(0.99),
@@ -70,6 +78,8 @@ impl Learned {
     pub fn reset(&mut self) {
         self.framer.reset();
         self.features.reset();
+        self.function.reset();
+        self.norms.iter_mut().for_each(Normaliser::reset);
         self.network.reset();
         self.heard.clear();
         self.waiting.clear();
@@ -100,7 +110,17 @@ impl Learned {
             self.heard.resize(at + BANDS, 0.0);
             let frame = self.framer.last(self.features.frame_len());
             self.features.next(frame, &mut self.heard[at..]);
+            let flux = self
+                .function
+                .next(self.framer.last(self.function.frame_len()));
+            let [all, low, mid, high] = &mut self.norms;
             self.waiting.push(Waiting {
+                flux: Flux {
+                    all: all.next(flux.all),
+                    low: low.next(flux.low),
+                    mid: mid.next(flux.mid),
+                    high: high.next(flux.high),
+                },
                 end: self.framer.received(),
                 level: level(self.framer.last(self.hop)),
             });
@@ -131,10 +151,10 @@ impl Learned {
             let end = frame.end as f64 / self.rate;
             events(Event::Frame(Frame {
                 time: end - delay,
-                flux: heard.onset,
-                low: 0.0,
-                mid: 0.0,
-                high: 0.0,
+                flux: frame.flux.all,
+                low: frame.flux.low,
+                mid: frame.flux.mid,
+                high: frame.flux.high,
                 level: frame.level,
                 activation: Some(*heard),
             }));

@@ -97,8 +97,7 @@ pub struct Frame {
     pub high: f32,
     /// RMS level since the last frame in dB relative to full scale, −120 at least.
     pub level: f32,
-    /// What a network says, where there is one; `flux` is then its onset activation, and the
-    /// bands are not looked at.
+    /// What a network says, where there is one.
     pub activation: Option<Activation>,
 }
 
@@ -275,6 +274,8 @@ impl Causal {
     /// a frame's value is this much before the frame's end; the instant of an onset is where the
     /// samples show its attack, and this only where they do not.
     const LEAD: f64 = 0.012;
+    /// Envelope of the function's peaks at which it counts as silent, log10.
+    const FLOOR: f32 = 0.12;
     /// Rise of energy, as its natural logarithm, at which the samples begin to be believed, and
     /// above which they alone are.
     const BELIEVED: (f32, f32) = (0.3, 1.0);
@@ -363,7 +364,7 @@ impl Detector {
         let (engine, floor, calibration) = match config.method {
             Method::SuperFlux => (
                 Engine::Causal(Box::new(Causal::new(config))),
-                0.12,
+                Causal::FLOOR,
                 Calibration {
                     at_one: 1.93,
                     slope: 0.75,
