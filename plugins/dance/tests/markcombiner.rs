@@ -1196,7 +1196,7 @@ fn flushes_from_other_threads_do_no_harm() {
 
 /// A pipeline whose element `ear` lets a mark ride on the buffer at each 100 ms.
 struct Play {
-    pipeline: gst::Pipeline,
+    pipeline: Playing,
     /// Marks that came to `out`: id, instant, and the PTS of the buffer.
     found: Arc<Mutex<Vec<(u64, gst::ClockTime, gst::ClockTime)>>>,
     /// Id of the first mark that `ear` made.
@@ -1205,11 +1205,7 @@ struct Play {
 
 impl Play {
     fn new(description: &str) -> Self {
-        init();
-        let pipeline = gst::parse::launch(description)
-            .unwrap()
-            .downcast::<gst::Pipeline>()
-            .unwrap();
+        let pipeline = Playing::new(description);
         let ear = pipeline.by_name("ear").unwrap().static_pad("src").unwrap();
         let first = Arc::new(AtomicU64::new(u64::MAX));
         let heard = first.clone();
@@ -1272,13 +1268,7 @@ impl Play {
     /// Plays to the end and returns the marks since the start or the last seek.
     fn finish(self) -> Vec<(u64, gst::ClockTime, gst::ClockTime)> {
         self.pipeline.set_state(gst::State::Playing).unwrap();
-        let done = [gst::MessageType::Eos, gst::MessageType::Error];
-        let message = self
-            .pipeline
-            .bus()
-            .unwrap()
-            .timed_pop_filtered(gst::ClockTime::from_seconds(20), &done)
-            .expect("the pipeline hangs");
+        let message = self.pipeline.end();
         assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
         assert_eq!(stat(&self.combiner(), "starvations"), 0);
         self.pipeline.set_state(gst::State::Null).unwrap();
@@ -1326,7 +1316,7 @@ fn a_file_pipeline_puts_every_mark_on_its_frame() {
 fn a_pipeline_can_be_paused_and_sought() {
     // The music is heard as well, through queues of no more than a second.
     let play = Play::new(
-        "markcombiner name=c starve-timeout=300000000 ! fakesink name=out sync=true \
+        "markcombiner name=c starve-timeout=2000000000 ! fakesink name=out sync=true \
          videotestsrc ! video/x-raw,framerate=25/1 ! queue ! c.media \
          audiotestsrc samplesperbuffer=441 ! identity name=ear ! tee name=t \
          t. ! queue ! fakesink sync=true  t. ! queue ! c.marks",
@@ -1334,7 +1324,8 @@ fn a_pipeline_can_be_paused_and_sought() {
     play.to_state(gst::State::Playing);
     std::thread::sleep(Duration::from_millis(200));
     play.to_state(gst::State::Paused);
-    std::thread::sleep(Duration::from_millis(500));
+    // Longer than a starvation takes; shorter timeouts than that are met by a busy machine.
+    std::thread::sleep(Duration::from_millis(2_300));
     for n in 0..20 {
         let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
         let (start, stop) = (ms(9300 - 10 * n), ms(10_000));

@@ -51,12 +51,47 @@ pub fn onset(id: u64, at: gst::ClockTime) -> Mark {
     mark(id, Kind::Onset, at)
 }
 
+/// A pipeline that ends with its owner, so that a failed test fails alone: one dropped in PLAYING
+/// is a fatal warning, which would end the process and hide what failed.
+pub struct Playing(gst::Pipeline);
+
+impl Playing {
+    /// From a description, in NULL.
+    pub fn new(description: &str) -> Self {
+        init();
+        Self(gst::parse::launch(description).unwrap().downcast().unwrap())
+    }
+
+    /// Waits for the first end or error.
+    pub fn end(&self) -> gst::Message {
+        let done = [gst::MessageType::Eos, gst::MessageType::Error];
+        let bus = self.0.bus().unwrap();
+        bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &done)
+            .expect("the pipeline hangs")
+    }
+}
+
+impl std::ops::Deref for Playing {
+    type Target = gst::Pipeline;
+
+    fn deref(&self) -> &gst::Pipeline {
+        &self.0
+    }
+}
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        let _ = self.0.set_state(gst::State::Null);
+    }
+}
+
 /// A buffer of ten bytes with marks of the source `ear`.
 pub fn buffer(
     pts: impl Into<Option<gst::ClockTime>>,
     duration: impl Into<Option<gst::ClockTime>>,
     found: &[Mark],
 ) -> gst::Buffer {
+    init();
     let mut buffer = gst::Buffer::from_slice([0u8; 10]);
     let writable = buffer.get_mut().unwrap();
     writable.set_pts(pts);
