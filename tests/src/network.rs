@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dance_inference::{Error, Model, Runtime, Search, SessionConfig, Stream};
+use dance_inference::{Model, Runtime, Search, SessionConfig, Stream};
 use dance_rhythm::network::{Activation, BANDS, Failure, Network};
 
 /// A model on the processor, a fixed number of frames at a time.
@@ -17,14 +17,17 @@ impl Runner {
     ///
     /// # Errors
     /// What is missing, or wrong with the model.
-    pub fn new(path: &Path, block: usize) -> Result<Self, Error> {
+    pub fn new(path: &Path, block: usize) -> Result<Self, Failure> {
         let runtime = Runtime::get(&Search::new(None))?;
         let model = Model::load(&runtime, path, "rhythm", &SessionConfig::default())?;
         let delay = model.card().parameters.get("delay");
+        let delay = delay
+            .and_then(|value| value.as_float())
+            .ok_or_else(|| format!("{}: its card has no delay", path.display()))?;
         Ok(Self {
             stream: model.stream(&[("batch", 1), ("time", block)])?,
             block,
-            delay: delay.and_then(|value| value.as_float()).unwrap_or(0.0),
+            delay,
         })
     }
 }
