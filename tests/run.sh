@@ -73,6 +73,7 @@ ln -sf ../libgstdance.so "$target/debug/gstreamer-1.0/"
 export GSTDANCE_PLUGIN_DIR=$target/debug/gstreamer-1.0
 check "tests of the crates, scripts, examples and pages" cargo test --locked --workspace --no-fail-fast
 unset GSTDANCE_PLUGIN_DIR
+check "exported graphs on ONNX Runtime" models/training/parity.sh --no-libtorch --locked --test onnx --test served
 
 # The pages are generated from the release build, which users run.
 meson=$target/meson

@@ -7,8 +7,8 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 
-environment=$("$here/setup-onnxruntime.sh")
-eval "$environment"
+ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$(pipelines/onnxruntime.sh)}
+export ORT_DYLIB_PATH
 if [ "${1:-}" = --no-libtorch ]; then
     shift
     exec cargo test -p dance-training "$@" -- --include-ignored --show-output

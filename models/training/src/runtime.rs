@@ -30,7 +30,7 @@ pub fn environment() -> Result<&'static Environment> {
                 .ok_or_else(|| {
                     format!(
                         "ONNX Runtime is needed: set {LIBRARY} to the path of libonnxruntime.so, \
-                         1.24 or newer (models/training/setup-onnxruntime.sh gets one)"
+                         1.24 or newer (pipelines/onnxruntime.sh gets one)"
                     )
                 })?
                 .into();
