@@ -10,14 +10,11 @@ use crate::task::{Batch, Means, Split, Task};
 use crate::weights::Weights;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
+use dance_inference::card::{self, Axis, Card, METADATA_KEY};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
-
-/// The key of the file's metadata under which the run-time part of the card stands.
-pub const METADATA_KEY: &str = "gst-dance.card";
 
 /// The numbers of an exported graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,74 +38,9 @@ impl Numbers {
     }
 }
 
-/// A model card, `NAME.toml` beside `NAME.onnx`. The same card without `sha256`, `licence`,
-/// `training` and `figures` stands in the file's metadata.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Card {
-    /// The graph's name.
-    pub name: String,
-    /// Which of its trainings this is.
-    pub version: String,
-    /// The task an element asks for.
-    pub task: String,
-    /// One sentence for people.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub description: String,
-    /// SHA-256 of the file, in hexadecimal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// SPDX expression.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub licence: Option<String>,
-    /// Frames a second.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub frame_rate: Option<f64>,
-    /// The elements of the last axis of the first output.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub labels: Vec<String>,
-    /// Constants of the task.
-    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
-    pub parameters: toml::Table,
-    /// The inputs.
-    #[serde(rename = "input")]
-    pub inputs: Vec<CardPort>,
-    /// The outputs.
-    #[serde(rename = "output")]
-    pub outputs: Vec<CardPort>,
-    /// Command, data, seed, hours.
-    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
-    pub training: toml::Table,
-    /// What was measured.
-    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
-    pub figures: toml::Table,
-}
-
-/// An input or output on a card.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CardPort {
-    /// The name in the graph.
-    pub name: String,
-    /// `float32` or `int64`.
-    #[serde(rename = "type")]
-    pub element: String,
-    /// A number where the extent is fixed, a name where it is not.
-    pub shape: Vec<toml::Value>,
-    /// For an input that is state: the output that it takes at the next run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
-    /// The unit of the values.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
-    /// Their normalisation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub normalisation: Option<String>,
-}
-
-fn card_port(port: &Port, state: Option<String>) -> CardPort {
+fn card_port(port: &Port, state: Option<String>) -> card::Port {
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    CardPort {
+    card::Port {
         name: port.name.clone(),
         element: match port.element {
             Element::Float32 => "float32".into(),
@@ -118,13 +50,14 @@ fn card_port(port: &Port, state: Option<String>) -> CardPort {
             .shape
             .iter()
             .map(|dim| match dim {
-                Dim::Fixed(n) => toml::Value::Integer(*n as i64),
-                symbol => toml::Value::String(symbol.to_string()),
+                Dim::Fixed(n) => Axis::Fixed(*n),
+                symbol => Axis::Symbol(symbol.to_string()),
             })
             .collect(),
         state,
         unit: text(&port.unit),
         normalisation: text(&port.normalisation),
+        description: None,
     }
 }
 
@@ -292,19 +225,16 @@ fn round(value: f64) -> f64 {
 
 /// The network's inputs alone, from batches of a split.
 fn batches<T: Task>(task: &T, split: Split) -> Result<Vec<Batch>> {
-    let names: Vec<String> = task
-        .network()
-        .inputs()
-        .into_iter()
-        .map(|p| p.name)
-        .collect();
     (0..BATCHES)
-        .map(|index| {
-            let mut batch = task.batch(split, index)?;
-            batch.retain(|name, _| names.contains(name));
-            Ok(batch)
-        })
+        .map(|index| Ok(feed(task, task.batch(split, index)?)))
         .collect()
+}
+
+/// What of a batch the network takes.
+fn feed<T: Task>(task: &T, mut batch: Batch) -> Batch {
+    let inputs = task.network().inputs();
+    batch.retain(|name, _| inputs.iter().any(|port| port.name == *name));
+    batch
 }
 
 fn lost<T: Task>(task: &T, recorded: &Recorded, converted: &[u8]) -> Result<Difference> {
@@ -329,18 +259,11 @@ fn lost<T: Task>(task: &T, recorded: &Recorded, converted: &[u8]) -> Result<Diff
 /// When ONNX Runtime is not there or refuses the file, and as the task's.
 pub fn evaluate<T: Task>(task: &T, model: &[u8], split: Split, batches: u64) -> Result<Figures> {
     let mut graph = runtime::Graph::load(model)?;
-    let inputs: Vec<String> = task
-        .network()
-        .inputs()
-        .into_iter()
-        .map(|p| p.name)
-        .collect();
     let mut means = Means::default();
     for index in 0..batches {
         let batch = task.batch(split, index)?;
-        let mut feed = batch.clone();
-        feed.retain(|name, _| inputs.contains(name));
-        means.add(&task.figures(&batch, &graph.run(&feed)?)?);
+        let outputs = graph.run(&feed(task, batch.clone()))?;
+        means.add(&task.figures(&batch, &outputs)?);
     }
     Ok(means.get())
 }

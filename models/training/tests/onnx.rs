@@ -56,8 +56,8 @@ fn a_file_says_what_it_is() {
         [Param("batch".into()), Param("time".into())]
     );
     let entry = &model.metadata_props[0];
-    assert_eq!(entry.key, export::METADATA_KEY);
-    let card: export::Card = toml::from_str(&entry.value).unwrap();
+    assert_eq!(entry.key, dance_inference::METADATA_KEY);
+    let card: dance_inference::Card = toml::from_str(&entry.value).unwrap();
     assert_eq!(card.inputs[2].state.as_deref(), Some("hidden_next"));
     assert_eq!(card.sha256, None);
     // The same seed gives the same file.

@@ -118,8 +118,8 @@ fn an_element_loads_and_runs_what_was_exported() {
 }
 
 /// The part of a card that stands in the file.
-fn run_time(card: &export::Card) -> String {
-    let card = export::Card {
+fn run_time(card: &dance_inference::Card) -> String {
+    let card = dance_inference::Card {
         sha256: None,
         licence: None,
         training: toml::Table::new(),

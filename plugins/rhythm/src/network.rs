@@ -4,7 +4,7 @@
 //! and calls it through [`Network`]. Training takes the features from here as well, so that
 //! training and serving cannot drift.
 
-use crate::spectrum::{Filterbank, Spectrum, attack_window, fft_friendly};
+use crate::spectrum::{Filterbank, Spectrum};
 
 /// Name of the features, as it stands on the model's card; another feature set has another name.
 pub const FEATURES: &str = "log-bands-1";
@@ -13,8 +13,6 @@ pub const FRAME_RATE: f64 = 100.0;
 /// Values in a frame of features.
 pub const BANDS: usize = 80;
 
-/// Length of the analysis window in seconds, before rounding to a length the FFT likes.
-const WINDOW: f64 = 0.0464;
 /// Centre of the lowest band in Hz.
 const LOWEST: f64 = 40.0;
 /// Bands are at least this far apart in Hz, which is what the window resolves, …
@@ -81,9 +79,8 @@ pub struct LogBands {
 impl LogBands {
     /// For audio at `rate` Hz (≥ 8000).
     pub fn new(rate: u32) -> Self {
-        let length = fft_friendly(WINDOW * f64::from(rate));
-        let spectrum = Spectrum::new(attack_window(length));
-        let bin_width = f64::from(rate) / length as f64;
+        let spectrum = Spectrum::of_attacks(rate);
+        let bin_width = f64::from(rate) / spectrum.frame_len() as f64;
         Self {
             magnitude: vec![0.0; spectrum.bins()],
             bands: filterbank(spectrum.bins(), bin_width),
@@ -106,8 +103,15 @@ impl LogBands {
     /// The features at the end of `frame` ([`Self::frame_len`] samples, full scale ±1), into `out`
     /// ([`BANDS`] values of 0 … about 4).
     pub fn next(&mut self, frame: &[f32], out: &mut [f32]) {
-        self.spectrum.magnitude(frame, &mut self.magnitude);
-        self.bands.apply(&self.magnitude, out);
+        let mut magnitude = std::mem::take(&mut self.magnitude);
+        self.spectrum.magnitude(frame, &mut magnitude);
+        self.of_magnitude(&magnitude, out);
+        self.magnitude = magnitude;
+    }
+
+    /// The same from the magnitudes of [`Spectrum::of_attacks`], where they are known already.
+    pub(crate) fn of_magnitude(&mut self, magnitude: &[f32], out: &mut [f32]) {
+        self.bands.apply(magnitude, out);
         // A band's magnitude is relative to a full-scale sine: 1/4 of the window's length.
         let scale = 4.0 / self.spectrum.frame_len() as f32;
         let mean = out.iter().sum::<f32>() * scale / BANDS as f32;

@@ -34,6 +34,9 @@ pub fn hamming(length: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Length of [`attack_window`]s in seconds, before rounding to a length the FFT likes.
+const ATTACK_WINDOW: f64 = 0.0464;
+
 /// A window that rises slowly and falls fast (two halves of Hann windows), so that an attack
 /// shows as soon as it has entered, while low notes still get their resolution. Of `length`
 /// samples, 30 % are the falling side.
@@ -63,6 +66,13 @@ pub struct Spectrum {
 }
 
 impl Spectrum {
+    /// What the causal onset functions look at in audio of `rate` Hz: 46 ms through an
+    /// [`attack_window`].
+    pub fn of_attacks(rate: u32) -> Self {
+        let length = fft_friendly(ATTACK_WINDOW * f64::from(rate));
+        Self::new(attack_window(length))
+    }
+
     /// A transform of `window.len()` samples, each frame multiplied by `window`.
     pub fn new(window: Vec<f32>) -> Self {
         let fft = RealFftPlanner::<f32>::new().plan_fft_forward(window.len());

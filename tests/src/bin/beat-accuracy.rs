@@ -204,7 +204,7 @@ fn track(samples: &[f32], rate: u32, model: Option<&Path>) -> Result<Told, Failu
     };
     let mut detector = match model {
         None => Detector::new(&config)?,
-        Some(model) => Detector::with_network(&config, Box::new(Runner::new(model, 1)?))?,
+        Some(model) => Detector::with_network(&config, Box::new(Runner::new(model)?))?,
     };
     let config = beat::Config::new(detector.frame_rate());
     let mut tracker = Tracker::new(&config)?;

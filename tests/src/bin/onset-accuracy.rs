@@ -98,7 +98,7 @@ fn detect(clip: &Clip, by: By) -> Result<Vec<Found>, Failure> {
             config.method = method;
             Detector::new(&config)?
         }
-        By::Model(path) => Detector::with_network(&config, Box::new(Runner::new(path, 1)?))?,
+        By::Model(path) => Detector::with_network(&config, Box::new(Runner::new(path)?))?,
     };
     let mut found = Vec::new();
     let mut heard = 0;

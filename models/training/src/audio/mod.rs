@@ -76,6 +76,42 @@ impl Display for Error {
 
 impl std::error::Error for Error {}
 
+/// Which clips a command makes, from what.
+#[derive(clap::Args, Debug)]
+pub struct Choice {
+    /// Configuration of the audio (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Folder laid out as the Groove MIDI Dataset, instead of the configuration's.
+    #[arg(long, value_name = "FOLDER")]
+    pub groove: Option<PathBuf>,
+    /// The first clip's number.
+    #[arg(long, default_value_t = 0)]
+    pub first: u64,
+    /// From the sources held out for validation.
+    #[arg(long)]
+    pub validation: bool,
+}
+
+impl Choice {
+    /// The generator of these clips.
+    ///
+    /// # Errors
+    /// As [`Config::read`] and [`Generator::new`].
+    pub fn generator(&self) -> Result<Generator, Error> {
+        let mut config = Config::read(&self.config)?;
+        if let Some(groove) = &self.groove {
+            config.groove.clone_from(groove);
+        }
+        let split = if self.validation {
+            Split::Validation
+        } else {
+            Split::Train
+        };
+        Generator::new(&config, split)
+    }
+}
+
 /// What a clip is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
@@ -220,6 +256,11 @@ impl Generator {
                     0x5eed_0f5e_ed00
                 },
         })
+    }
+
+    /// Length of a clip in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
     }
 
     /// Names of all soundfonts, kits and takes in use.

@@ -9,7 +9,7 @@ use dance_rhythm::onset::{self, Detector, Event, Method};
 use realfft::RealFftPlanner;
 
 use super::truth::{BANDS, Hearing};
-use super::{Clip, Error, Generator};
+use super::{Choice, Clip, Error, Generator};
 
 /// How SuperFlux (`dance-rhythm`, causal) does on the clips, and what was measured beside.
 #[derive(Clone, Debug, Default)]
@@ -322,44 +322,26 @@ fn picture(clip: &Clip, path: &Path) -> Result<(), Error> {
 /// `audio preview`: shows what the generator makes.
 #[derive(clap::Args, Debug)]
 pub struct Preview {
-    /// Configuration of the audio (TOML).
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
-    /// Folder laid out as the Groove MIDI Dataset, instead of the configuration's.
-    #[arg(long, value_name = "FOLDER")]
-    pub groove: Option<PathBuf>,
+    /// Which clips.
+    #[command(flatten)]
+    pub choice: Choice,
     /// Where the files go.
     #[arg(long, value_name = "FOLDER")]
     pub out: PathBuf,
     /// How many clips.
     #[arg(long, default_value_t = 10)]
     pub count: u64,
-    /// The first clip's number.
-    #[arg(long, default_value_t = 0)]
-    pub first: u64,
-    /// From the sources held out for validation.
-    #[arg(long)]
-    pub validation: bool,
 }
 
 impl Preview {
     /// Makes the clips.
     ///
     /// # Errors
-    /// As [`super::Config::read`], [`Generator::new`] and [`write`].
+    /// As [`Choice::generator`] and [`write`].
     pub fn run(&self) -> Result<Summary, Error> {
-        let mut config = super::Config::read(&self.config)?;
-        if let Some(groove) = &self.groove {
-            config.groove.clone_from(groove);
-        }
-        let split = if self.validation {
-            super::Split::Validation
-        } else {
-            super::Split::Train
-        };
         write(
-            &Generator::new(&config, split)?,
-            self.first,
+            &self.choice.generator()?,
+            self.choice.first,
             self.count,
             &self.out,
         )

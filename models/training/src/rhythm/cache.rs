@@ -12,7 +12,7 @@ use dance_rhythm::spectrum::Framer;
 use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
-use crate::audio::{self, Clip, Generator};
+use crate::audio::{Choice, Clip};
 
 /// A clip as it is learned from.
 #[derive(Clone, Debug)]
@@ -149,24 +149,15 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
 /// `audio features`: makes the folder that the task `rhythm` learns from.
 #[derive(clap::Args, Debug)]
 pub struct Features {
-    /// Configuration of the audio (TOML).
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
-    /// Folder laid out as the Groove MIDI Dataset, instead of the configuration's.
-    #[arg(long, value_name = "FOLDER")]
-    pub groove: Option<PathBuf>,
+    /// Which clips.
+    #[command(flatten)]
+    pub choice: Choice,
     /// Where the files go; clips that are there already are kept.
     #[arg(long, value_name = "FOLDER")]
     pub out: PathBuf,
     /// How many clips.
     #[arg(long)]
     pub count: u64,
-    /// The first clip's number.
-    #[arg(long, default_value_t = 0)]
-    pub first: u64,
-    /// From the sources held out for validation.
-    #[arg(long)]
-    pub validation: bool,
 }
 
 impl Features {
@@ -175,20 +166,11 @@ impl Features {
     /// # Errors
     /// What is missing, or what the file system says.
     pub fn run(&self) -> Result<String> {
-        let mut config = audio::Config::read(&self.config)?;
-        if let Some(groove) = &self.groove {
-            config.groove.clone_from(groove);
-        }
-        let split = if self.validation {
-            audio::Split::Validation
-        } else {
-            audio::Split::Train
-        };
-        let generator = Generator::new(&config, split)?;
+        let generator = self.choice.generator()?;
         fs::create_dir_all(&self.out)
             .with_context(|| format!("cannot make {}", self.out.display()))?;
         let mut made = 0;
-        for index in self.first..self.first + self.count {
+        for index in self.choice.first..self.choice.first + self.count {
             let path = self.out.join(format!("{index:06}.safetensors"));
             if !path.exists() {
                 Example::new(&generator.clip(index)).save(&path)?;
@@ -199,7 +181,7 @@ impl Features {
             "{}: {made} clips made, {} there, {:.2} h in all",
             self.out.display(),
             self.count - made,
-            self.count as f64 * config.seconds / 3600.0
+            self.count as f64 * generator.seconds() / 3600.0
         ))
     }
 }

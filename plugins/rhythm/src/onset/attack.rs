@@ -30,6 +30,9 @@ impl Locator {
     const RANGE: std::ops::RangeInclusive<usize> = 2..=36;
     /// Share of the mean energy that is added to both sides, against ratios of nearly nothing.
     const GROUND: f32 = 0.01;
+    /// Rise of energy, as its natural logarithm, at which the samples begin to be believed, and
+    /// above which they alone are.
+    const BELIEVED: (f32, f32) = (0.3, 1.0);
     /// How much each squared millisecond off the expected age costs.
     const STRAY: f32 = 0.002;
 
@@ -45,6 +48,15 @@ impl Locator {
     /// Samples that [`Self::locate`] needs.
     pub fn span(&self) -> usize {
         self.block * Self::BLOCKS + 1
+    }
+
+    /// Seconds from the attack in `samples` ([`Self::span`] of them at `rate` Hz) to their end: as
+    /// the samples show it, or `expected` where they do not.
+    pub fn age(&mut self, samples: &[f32], expected: f64, rate: f64) -> f64 {
+        let attack = self.locate(samples, expected * rate);
+        let (from, to) = Self::BELIEVED;
+        let belief = f64::from(((attack.rise - from) / (to - from)).clamp(0.0, 1.0));
+        belief * attack.age as f64 / rate + (1.0 - belief) * expected
     }
 
     /// The attack in `samples` ([`Self::span`] of them), `expected` of them before the end.

@@ -10,9 +10,6 @@ use crate::spectrum::Framer;
 const THRESHOLD: f32 = 0.5;
 /// Frames after an onset in which there is no other.
 const COMBINE: u32 = 3;
-/// Rise of energy, as its natural logarithm, at which the samples begin to be believed, and above
-/// which they alone are.
-const BELIEVED: (f32, f32) = (0.3, 1.0);
 
 /// A frame whose activation is still to come.
 struct Waiting {
@@ -108,11 +105,11 @@ impl Learned {
             }
             let at = self.heard.len();
             self.heard.resize(at + BANDS, 0.0);
-            let frame = self.framer.last(self.features.frame_len());
-            self.features.next(frame, &mut self.heard[at..]);
-            let flux = self
-                .function
-                .next(self.framer.last(self.function.frame_len()));
+            let frame = self.framer.last(self.function.frame_len());
+            let flux = self.function.next(frame);
+            // Both look at the same spectrum.
+            let magnitude = self.function.magnitude();
+            self.features.of_magnitude(magnitude, &mut self.heard[at..]);
             let [all, low, mid, high] = &mut self.norms;
             self.waiting.push(Waiting {
                 flux: Flux {
@@ -166,10 +163,7 @@ impl Learned {
             let span = self.locator.span();
             let behind = (self.framer.received() - frame.end) as usize;
             let samples = &self.framer.last(span + behind)[..span];
-            let attack = self.locator.locate(samples, age * self.rate);
-            let (from, to) = BELIEVED;
-            let belief = f64::from(((attack.rise - from) / (to - from)).clamp(0.0, 1.0));
-            let age = belief * attack.age as f64 / self.rate + (1.0 - belief) * age;
+            let age = self.locator.age(samples, age, self.rate);
             events(Event::Onset(Onset {
                 time: (end - age).max(0.0),
                 strength: f64::from(height),

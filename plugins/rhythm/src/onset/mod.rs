@@ -276,9 +276,6 @@ impl Causal {
     const LEAD: f64 = 0.012;
     /// Envelope of the function's peaks at which it counts as silent, log10.
     const FLOOR: f32 = 0.12;
-    /// Rise of energy, as its natural logarithm, at which the samples begin to be believed, and
-    /// above which they alone are.
-    const BELIEVED: (f32, f32) = (0.3, 1.0);
     /// Threshold over the local mean, in mean log10 rise of the bands.
     const DELTA: f32 = 0.014;
 
@@ -336,10 +333,7 @@ impl Causal {
             return;
         };
         let samples = self.framer.last(self.locator.span());
-        let attack = self.locator.locate(samples, Self::LEAD * self.rate);
-        let (from, to) = Self::BELIEVED;
-        let belief = f64::from(((attack.rise - from) / (to - from)).clamp(0.0, 1.0));
-        let age = belief * attack.age as f64 / self.rate + (1.0 - belief) * Self::LEAD;
+        let age = self.locator.age(samples, Self::LEAD, self.rate);
         out(Reported::Onset {
             time: (end - age).max(0.0),
             value: excess,

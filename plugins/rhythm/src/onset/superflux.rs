@@ -7,12 +7,10 @@
 //! difference of logarithms and lets both spectra use the scale of the present frame.
 
 use super::Flux;
-use crate::spectrum::{Filterbank, Spectrum, attack_window, fft_friendly};
+use crate::spectrum::{Filterbank, Spectrum};
 
 /// Frames per second.
 pub const FRAME_RATE: f64 = 100.0;
-/// Length of the analysis window in seconds, before rounding to a length the FFT likes.
-const WINDOW: f64 = 0.0464;
 const BANDS_PER_OCTAVE: f64 = 24.0;
 /// Range of the filterbank in Hz; the paper's 30 Hz … 17 kHz.
 const RANGE: (f64, f64) = (30.0, 17_000.0);
@@ -46,9 +44,8 @@ pub struct SuperFlux {
 impl SuperFlux {
     /// For audio at `rate` Hz (≥ 8000).
     pub fn new(rate: u32) -> Self {
-        let length = fft_friendly(WINDOW * f64::from(rate));
-        let spectrum = Spectrum::new(attack_window(length));
-        let bin_width = f64::from(rate) / length as f64;
+        let spectrum = Spectrum::of_attacks(rate);
+        let bin_width = f64::from(rate) / spectrum.frame_len() as f64;
         let (bands, centres) = filterbank(spectrum.bins(), bin_width);
         let below = |hz: f64| centres.iter().take_while(|&&c| c < hz).count();
         Self {
@@ -67,6 +64,11 @@ impl SuperFlux {
     /// Samples in a frame.
     pub fn frame_len(&self) -> usize {
         self.spectrum.frame_len()
+    }
+
+    /// The magnitudes of the last frame's spectrum.
+    pub(crate) fn magnitude(&self) -> &[f32] {
+        &self.magnitude
     }
 
     /// Forgets the stream.
