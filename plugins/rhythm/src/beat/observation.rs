@@ -185,3 +185,30 @@ impl Thinner {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(beat: f32, downbeat: f32) -> [f32; 2] {
+        of_network(Activation {
+            onset: 0.0,
+            beat,
+            downbeat,
+        })
+    }
+
+    #[test]
+    fn a_network_speaks_for_the_place_it_hears() {
+        let [down, back] = heard(0.9, 0.8);
+        assert!(down > back && back > 0.0, "{down} {back}");
+        let [down, back] = heard(0.9, 0.05);
+        assert!(back > down && down > 0.0, "{down} {back}");
+        let [down, back] = heard(0.001, 0.0);
+        assert!(down < 0.0 && back < 0.0, "{down} {back}");
+        // Sure of all or of nothing, it still says something finite.
+        for p in [0.0, 1.0] {
+            assert!(heard(p, p).iter().all(|x| x.is_finite()));
+        }
+    }
+}

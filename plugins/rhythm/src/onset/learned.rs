@@ -204,6 +204,90 @@ impl Picker {
 mod tests {
     use super::*;
 
+    /// Says "onset" where the features rise, and stops at frame `until`.
+    struct Rises {
+        block: usize,
+        before: f32,
+        until: usize,
+    }
+
+    impl Network for Rises {
+        fn run(&mut self, features: &[f32], out: &mut Vec<Activation>) -> Result<(), Failure> {
+            for frame in features.chunks(BANDS) {
+                self.until = self.until.checked_sub(1).ok_or("it stops")?;
+                let level: f32 = frame.iter().sum();
+                out.push(Activation {
+                    onset: ((level - self.before) / 40.0).clamp(0.0, 1.0),
+                    ..Activation::default()
+                });
+                self.before = level;
+            }
+            Ok(())
+        }
+
+        fn block(&self) -> usize {
+            self.block
+        }
+
+        fn delay(&self) -> f64 {
+            0.015
+        }
+
+        fn reset(&mut self) {
+            self.before = 0.0;
+        }
+    }
+
+    fn hear(block: usize, until: usize) -> (Learned, Vec<Event>) {
+        // A click each 310 ms.
+        let samples: Vec<f32> = (0..88_200)
+            .map(|n| if n % 13_671 < 40 { 0.5 } else { 0.0 })
+            .collect();
+        let network = Rises {
+            block,
+            before: 0.0,
+            until,
+        };
+        let mut learned = Learned::new(44_100, 1.0, Box::new(network));
+        let mut events = Vec::new();
+        learned.push(&samples, &mut |event| events.push(event));
+        learned.finish(&mut |event| events.push(event));
+        (learned, events)
+    }
+
+    #[test]
+    fn blocks_change_when_and_not_what() {
+        let (_, one) = hear(1, usize::MAX);
+        let frames = one.iter().filter(|e| matches!(e, Event::Frame(_))).count();
+        let onsets: Vec<f64> = one
+            .iter()
+            .filter_map(|event| match event {
+                Event::Onset(onset) => Some(onset.time),
+                Event::Frame(_) => None,
+            })
+            .collect();
+        assert_eq!((frames, onsets.len()), (200, 7), "{onsets:?}");
+        for (n, time) in onsets.iter().enumerate() {
+            assert!((time - 0.31 * n as f64).abs() < 0.01, "{onsets:?}");
+        }
+        assert_eq!(hear(16, usize::MAX).1, one);
+    }
+
+    #[test]
+    fn a_network_that_stops_says_why_once() {
+        let (mut learned, events) = hear(1, 50);
+        assert_eq!(
+            events
+                .iter()
+                .filter(|e| matches!(e, Event::Frame(_)))
+                .count(),
+            50
+        );
+        let why = learned.take_failure().map(|failure| failure.to_string());
+        assert_eq!(why.as_deref(), Some("it stops"));
+        assert!(learned.take_failure().is_none());
+    }
+
     #[test]
     fn a_peak_is_told_once_one_frame_late() {
         let mut picker = Picker::NEW;
