@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs the sounds that config/audio.toml names, on Debian and its relatives:
+# Installs the sounds that config/audio.toml names and what make-songs.py makes songs of, on Debian and its relatives:
 #
 #   models/training/setup-audio.sh
 #
 # Needs root, or sudo, only where a package is missing.
 set -eu
 
-set -- fluid-soundfont-gm timgm6mb-soundfont hydrogen-drumkits sonic-pi-samples
+set -- fluid-soundfont-gm timgm6mb-soundfont hydrogen-drumkits sonic-pi-samples mma freedoom
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "$0: neither Debian nor like it: get $* by other means and name them in audio.toml" >&2

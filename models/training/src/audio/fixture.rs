@@ -29,6 +29,7 @@ impl Fixture {
             std::fs::write(at.join(format!("{split}.sf2")), soundfont(number)).unwrap();
         }
         groove(&at.join("groove"));
+        songs(&at.join("songs"));
         Self { folder }
     }
 
@@ -45,6 +46,7 @@ impl Fixture {
             train: sources("train"),
             validation: sources("validation"),
             groove: self.path("groove"),
+            songs: None,
             seconds: 4.0,
             rate: 16_000,
             seed: 3,
@@ -153,6 +155,60 @@ fn soundfont(number: usize) -> Vec<u8> {
     chunk(b"RIFF", &data)
 }
 
+/// `count` short strokes of the drums in turn, `step` ticks apart; 480 are a quarter.
+fn strokes(keys: &[u8], count: usize, step: u32) -> Vec<TrackEvent<'static>> {
+    let mut track = Vec::new();
+    for n in 0..count {
+        let key = u7::new(keys[n % keys.len()]);
+        for (delta, vel) in [(if n == 0 { 0 } else { step - 40 }, 100), (40, 0)] {
+            let message = MidiMessage::NoteOn {
+                key,
+                vel: u7::new(vel),
+            };
+            let channel = u4::new(9);
+            track.push(TrackEvent {
+                delta: u28::new(delta),
+                kind: TrackEventKind::Midi { channel, message },
+            });
+        }
+    }
+    track
+}
+
+fn meta(delta: u32, message: MetaMessage<'static>) -> TrackEvent<'static> {
+    TrackEvent {
+        delta: u28::new(delta),
+        kind: TrackEventKind::Meta(message),
+    }
+}
+
+fn save(mut track: Vec<TrackEvent>, path: &Path) {
+    track.push(meta(0, MetaMessage::EndOfTrack));
+    let header = Header::new(Format::SingleTrack, Timing::Metrical(u15::new(480)));
+    let mut file = Smf::new(header);
+    file.tracks.push(track);
+    file.save(path).unwrap();
+}
+
+/// A waltz and a march; what changes its metre; what has nothing on its beats.
+fn songs(folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    let tempo = meta(0, MetaMessage::Tempo(600_000.into()));
+    let metre = |beats| meta(0, MetaMessage::TimeSignature(beats, 2, 24, 8));
+    let waltz = [vec![metre(3), tempo], strokes(&[36, 38, 38], 12, 480)].concat();
+    save(waltz, &folder.join("waltz.mid"));
+    save(
+        strokes(&[36, 42, 38, 42], 32, 240),
+        &folder.join("march.mid"),
+    );
+    let turns = strokes(&[36, 38, 38], 12, 480);
+    let turns = [vec![metre(3)], turns.clone(), vec![metre(4)], turns].concat();
+    save(turns, &folder.join("turns.mid"));
+    let mut late = strokes(&[36, 38], 16, 480);
+    late[0].delta = u28::new(140);
+    save(late, &folder.join("late.mid"));
+}
+
 /// One take a split: two bars of kick, hat, snare, hat.
 fn groove(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
@@ -161,30 +217,8 @@ fn groove(folder: &Path) {
         .to_owned();
     for split in ["train", "validation", "test"] {
         list += &format!("d,s,1,rock/x,120,beat,4-4,{split}.mid,,4.0,{split}\n");
-        let mut track = Vec::new();
-        for n in 0..16 {
-            let key = u7::new([36, 42, 38, 42][n % 4]);
-            for (delta, vel) in [
-                (u28::new(if n == 0 { 0 } else { 200 }), 100),
-                (u28::new(40), 0),
-            ] {
-                let message = MidiMessage::NoteOn {
-                    key,
-                    vel: u7::new(vel),
-                };
-                let channel = u4::new(9);
-                let kind = TrackEventKind::Midi { channel, message };
-                track.push(TrackEvent { delta, kind });
-            }
-        }
-        track.push(TrackEvent {
-            delta: u28::new(0),
-            kind: TrackEventKind::Meta(MetaMessage::EndOfTrack),
-        });
-        let header = Header::new(Format::SingleTrack, Timing::Metrical(u15::new(480)));
-        let mut file = Smf::new(header);
-        file.tracks.push(track);
-        file.save(folder.join(format!("{split}.mid"))).unwrap();
+        let track = strokes(&[36, 42, 38, 42], 16, 240);
+        save(track, &folder.join(format!("{split}.mid")));
     }
     std::fs::write(folder.join("info.csv"), list).unwrap();
 }

@@ -1,8 +1,8 @@
 //! Endless training audio with exact truth.
 //!
 //! A [`Generator`] makes clip number n as a pure function of its seed and n: recorded drummers
-//! (Groove MIDI) and patterns on one-shot kits and soundfont drums, made-up bands through
-//! soundfonts, amplifiers, rooms, compressors, talk, noise, codecs, telephone, levels. What an
+//! (Groove MIDI) and patterns on one-shot kits and soundfont drums, made-up bands and written songs
+//! through soundfonts, amplifiers, rooms, compressors, talk, noise, codecs, telephone, levels. What an
 //! onset and a beat is stands in [`truth`].
 //!
 //! The sources are read where they are at training time and are never shipped. What trains and
@@ -17,6 +17,7 @@ pub mod patterns;
 pub mod preview;
 pub mod random;
 pub mod score;
+pub mod songs;
 pub mod styles;
 pub mod truth;
 
@@ -32,6 +33,7 @@ use font::{Font, Note, Voice};
 use groove::Take;
 use kit::{Kit, Palette, Piece};
 use random::Random;
+use songs::Song;
 use truth::{Heard, Hearing, Hit, counted, onsets};
 
 /// Why there is no generator.
@@ -85,6 +87,10 @@ pub struct Choice {
     /// Folder laid out as the Groove MIDI Dataset, instead of the configuration's.
     #[arg(long, value_name = "FOLDER")]
     pub groove: Option<PathBuf>,
+    /// Folder of MIDI songs with the folders `train` and `validation`, instead of the
+    /// configuration's.
+    #[arg(long, value_name = "FOLDER")]
+    pub songs: Option<PathBuf>,
     /// The first clip's number.
     #[arg(long, default_value_t = 0)]
     pub first: u64,
@@ -102,6 +108,9 @@ impl Choice {
         let mut config = Config::read(&self.config)?;
         if let Some(groove) = &self.groove {
             config.groove.clone_from(groove);
+        }
+        if self.songs.is_some() {
+            config.songs.clone_from(&self.songs);
         }
         let split = if self.validation {
             Split::Validation
@@ -141,6 +150,9 @@ pub struct Config {
     pub validation: Sources,
     /// A folder laid out as the Groove MIDI Dataset.
     pub groove: PathBuf,
+    /// A folder of MIDI songs with the folders `train` and `validation`; without one, all music is
+    /// made up.
+    pub songs: Option<PathBuf>,
     /// Length of a clip in seconds, 2 … 600.
     pub seconds: f64,
     /// Sample rate of the clips in Hz, 16000 … 96000.
@@ -199,6 +211,7 @@ pub struct Generator {
     fonts: Vec<Font>,
     kits: Vec<Kit>,
     takes: Vec<Take>,
+    songs: Vec<Song>,
     rate: u32,
     seconds: f64,
     seed: u64,
@@ -206,6 +219,8 @@ pub struct Generator {
 
 /// Seconds made before the clip begins, so that it may begin within music.
 const BEFORE: f64 = 1.5;
+/// Share of the clips that are written songs, where there are any.
+const SONGS: f64 = 0.5;
 
 impl Generator {
     /// Reads all sources of a split.
@@ -246,6 +261,10 @@ impl Generator {
             fonts: fonts.collect::<Result<_, _>>()?,
             kits: kits.collect::<Result<_, _>>()?,
             takes: groove::load(&config.groove, split)?,
+            songs: match &config.songs {
+                Some(folder) => songs::load(&folder.join(name))?,
+                None => Vec::new(),
+            },
             rate,
             seconds: config.seconds,
             // Splits with the same numbers must not play the same scores.
@@ -263,12 +282,13 @@ impl Generator {
         self.seconds
     }
 
-    /// Names of all soundfonts, kits and takes in use.
+    /// Names of all soundfonts, kits, takes and songs in use.
     pub fn sources(&self) -> impl Iterator<Item = &str> {
         let fonts = self.fonts.iter().map(|f| f.name.as_str());
         let kits = self.kits.iter().map(|k| k.name.as_str());
         let takes = self.takes.iter().map(|t| t.name.as_str());
-        fonts.chain(kits).chain(takes)
+        let songs = self.songs.iter().map(|s| s.name.as_str());
+        fonts.chain(kits).chain(takes).chain(songs)
     }
 
     /// Clip number `index`, always the same.
@@ -290,7 +310,12 @@ impl Generator {
         } else {
             BEFORE + self.seconds + 3.0
         };
-        let music = compose(&self.takes, start, end, random);
+        let music = if !self.songs.is_empty() && random.chance(SONGS) {
+            let song = &self.songs[random.index(self.songs.len())];
+            song.perform(start, end, random)
+        } else {
+            compose(&self.takes, start, end, random)
+        };
         let course = format!("{:?}", music.grid.course).to_lowercase();
         note(
             &mut recipe,

@@ -100,8 +100,12 @@ impl Task for Hear {
         );
         let network = &settings.network;
         ensure!(
-            network.front > 1 && network.channels > 0 && (1..=12).contains(&network.blocks),
-            "task.network: front must be more than 1, channels more than 0, blocks 1 to 12"
+            network.front > 1
+                && network.channels > 0
+                && network.memory > 0
+                && (1..=12).contains(&network.blocks),
+            "task.network: front must be more than 1, channels and memory more than 0, blocks 1 \
+             to 12"
         );
         let train = cache::list(&settings.train)?;
         let (mut held_out, mut test) = (Vec::new(), Vec::new());

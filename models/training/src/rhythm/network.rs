@@ -25,7 +25,9 @@ const KERNEL: usize = 5;
 /// convolutional networks for musical audio beat tracking", EUSIPCO 2019: convolutions over time
 /// and frequency, then residual blocks of convolutions over time whose dilation doubles from block
 /// to block. Theirs looks both ways; this one looks back only, and carries what it must remember
-/// as state, so that it runs on a stream frame by frame.
+/// as state, so that it runs on a stream frame by frame. What lies further back than the blocks
+/// reach, a gated recurrent unit remembers: to reach as far with more blocks would mean states ten
+/// times as large, whose copying takes most of the time of a frame.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rhythm {
@@ -33,8 +35,10 @@ pub struct Rhythm {
     pub front: usize,
     /// Channels of the residual blocks.
     pub channels: usize,
-    /// How many blocks; block n has the dilation 2ⁿ, so that 9 remember 20 s.
+    /// How many blocks; block n has the dilation 2ⁿ, so that 6 reach 2.5 s back.
     pub blocks: usize,
+    /// Units of the gated recurrent unit.
+    pub memory: usize,
     /// Share of the activations that training drops.
     pub dropout: f32,
 }
@@ -57,6 +61,10 @@ impl Rhythm {
                 &[batch(), self.channels.into(), self.past(n).into()],
             )
         }));
+        ports.push(Port::state(
+            &format!("memory{suffix}"),
+            &[batch(), self.memory.into()],
+        ));
         ports
     }
 
@@ -69,7 +77,7 @@ impl Rhythm {
         scope: &Scope<G>,
         inputs: &[G::Tensor],
     ) -> Result<(G::Tensor, Vec<G::Tensor>)> {
-        let [features, front, blocks @ ..] = inputs else {
+        let [features, front, blocks @ .., memory] = inputs else {
             bail!("{} inputs", inputs.len());
         };
         let g = scope.ops;
@@ -115,10 +123,13 @@ impl Rhythm {
             let y = scope
                 .at("mix")
                 .conv(&y, self.channels, &[1], &Conv::default())?;
-            // Nine branches are added up: each begins small.
+            // Many branches are added up: each begins small.
             x = g.add(&x, &g.scale(&y, 0.3)?)?;
         }
         let x = g.silu(&g.transpose(&x, &[0, 2, 1])?)?;
+        let (y, memory) = scope.at("memory").gru(&x, memory)?;
+        states.push(memory);
+        let x = g.concat(&[&x, &y], -1)?;
         Ok((scope.at("head").linear(&x, LABELS.len())?, states))
     }
 }

@@ -21,8 +21,10 @@ pub(crate) struct Forward {
     pub mass: Vec<f32>,
     /// Mass that leaves its beat, by slot and tempo.
     leaving: Vec<f32>,
-    /// Mass that enters one slot, by the tempo it had.
+    /// Mass that enters one slot, by the tempo it had, with room on both sides, …
     source: Vec<f32>,
+    /// … and by the tempo it has from then on.
+    entering: Vec<f32>,
     frames: u32,
 }
 
@@ -34,7 +36,8 @@ impl Forward {
             head: vec![0; n],
             mass: vec![0.0; n],
             leaving: vec![0.0; space.slots.len() * n],
-            source: vec![0.0; n],
+            source: space.changes.padded(n, 0.0),
+            entering: vec![0.0; n],
             frames: 0,
             space,
         };
@@ -73,29 +76,33 @@ impl Forward {
         }
         let half = observed.ratio(Place::Half);
         for (s, slot) in space.slots.iter().enumerate() {
-            self.source
-                .copy_from_slice(&self.leaving[slot.before * n..][..n]);
+            let source = &mut self.source[space.changes.inner(n)];
+            source.copy_from_slice(&self.leaving[slot.before * n..][..n]);
             if slot.beat == 0 && space.metre_change > 0.0 {
                 let other = space.metre_change / (space.starts.len() - 1) as f32;
-                self.source
+                source
                     .iter_mut()
                     .for_each(|x| *x *= 1.0 - space.metre_change);
                 for &start in space.starts.iter().filter(|&&start| start != s) {
                     let last = space.slots[start].before;
-                    for (x, y) in self.source.iter_mut().zip(&self.leaving[last * n..][..n]) {
+                    for (x, y) in source.iter_mut().zip(&self.leaving[last * n..][..n]) {
                         *x += other * y;
                     }
                 }
             }
-            let all = self.source.iter().sum::<f32>();
+            let all = source.iter().sum::<f32>();
             let on = observed.ratio(slot.place);
-            for tempo in 0..n {
-                let sources = &space.sources[tempo];
-                let mut entering = all * space.jumps[tempo];
-                for (w, x) in sources.weights.iter().zip(&self.source[sources.first..]) {
-                    entering += w * x;
+            for (x, jump) in self.entering.iter_mut().zip(&space.jumps) {
+                *x = all * jump;
+            }
+            for (k, diagonal) in space.changes.diagonals.iter().enumerate() {
+                let sources = &self.source[k..][..n];
+                for ((x, w), y) in self.entering.iter_mut().zip(diagonal).zip(sources) {
+                    *x += w * y;
                 }
-                entering *= slot.weight;
+            }
+            for tempo in 0..n {
+                let entering = self.entering[tempo] * slot.weight;
                 let ring = &mut self.p[space.ring(s, tempo)];
                 let (head, region) = (self.head[tempo], space.region[tempo]);
                 let mut change = entering - ring[head];

@@ -41,10 +41,25 @@ pub(crate) struct Slot {
     pub after: usize,
 }
 
-/// The tempi that a beat of one tempo may come from: consecutive indices and probabilities.
-pub(crate) struct Sources {
-    pub first: usize,
-    pub weights: Vec<f32>,
+/// How the tempo changes from beat to beat, by the diagonals of the matrix: one goes over all tempi
+/// at once, which vectorises.
+pub(crate) struct Changes {
+    /// Tempi that a beat's may come from lie at most this far on either side.
+    pub reach: usize,
+    /// By `from + reach − to`, then by `to`: P(from → to), 0 where there is no such tempo.
+    pub diagonals: Vec<Vec<f32>>,
+}
+
+impl Changes {
+    /// Room for a value of each of `n` tempi with `nothing` around them, for the diagonals to run over.
+    pub fn padded(&self, n: usize, nothing: f32) -> Vec<f32> {
+        vec![nothing; n + 2 * self.reach]
+    }
+
+    /// Where in it the values are.
+    pub fn inner(&self, n: usize) -> std::ops::Range<usize> {
+        self.reach..self.reach + n
+    }
 }
 
 /// The state space. States are numbered by slot, tempo, position.
@@ -60,7 +75,7 @@ pub(crate) struct Space {
     /// Number of positions at the start of a beat, of each tempo, in which the beat sounds.
     pub region: Vec<usize>,
     /// Where a tempo may come from.
-    pub sources: Vec<Sources>,
+    pub changes: Changes,
     /// Distribution of tempi when nothing is known; sums to 1.
     pub prior: Vec<f32>,
     /// The same times the share of jumps.
@@ -120,7 +135,7 @@ impl Space {
             base,
             cells,
             region,
-            sources: sources(&intervals),
+            changes: changes(&intervals),
             jumps: prior.iter().map(|p| p * JUMP as f32).collect(),
             prior,
             intervals,
@@ -168,29 +183,36 @@ fn prior(intervals: &[usize], frame_rate: f64, config: &Config) -> Vec<f32> {
     prior.iter().map(|&p| p as f32).collect()
 }
 
-fn sources(intervals: &[usize]) -> Vec<Sources> {
+fn changes(intervals: &[usize]) -> Changes {
     let change = |from: usize, to: usize| (-LAMBDA * (to as f64 / from as f64 - 1.0).abs()).exp();
     // What leaves a tempo sums to 1 − JUMP.
     let totals: Vec<f64> = intervals
         .iter()
         .map(|&from| intervals.iter().map(|&to| change(from, to)).sum())
         .collect();
-    intervals
-        .iter()
-        .map(|&to| {
-            let column: Vec<f64> = intervals
-                .iter()
-                .zip(&totals)
-                .map(|(&from, total)| change(from, to) / total * (1.0 - JUMP))
-                .collect();
-            let first = column.iter().position(|&w| w > NEGLIGIBLE).unwrap_or(0);
-            let last = column.iter().rposition(|&w| w > NEGLIGIBLE).unwrap_or(0);
-            Sources {
-                first,
-                weights: column[first..=last].iter().map(|&w| w as f32).collect(),
-            }
+    let weight = |from: usize, to: usize| {
+        let share = change(intervals[from], intervals[to]) / totals[from] * (1.0 - JUMP);
+        if share > NEGLIGIBLE {
+            share as f32
+        } else {
+            0.0
+        }
+    };
+    let n = intervals.len();
+    let reach = (0..n * n)
+        .filter(|k| weight(k / n, k % n) > 0.0)
+        .map(|k| (k / n).abs_diff(k % n))
+        .max()
+        .unwrap_or(0);
+    let diagonals = (0..=2 * reach)
+        .map(|k| {
+            let from = |to: usize| (to + k).checked_sub(reach).filter(|&from| from < n);
+            (0..n)
+                .map(|to| from(to).map_or(0.0, |from| weight(from, to)))
+                .collect()
         })
-        .collect()
+        .collect();
+    Changes { reach, diagonals }
 }
 
 #[cfg(test)]
@@ -202,18 +224,13 @@ mod tests {
         let space = Space::new(100.0, &Config::new(100.0));
         assert_eq!((space.intervals[0], space.tempi()), (28, 82));
         for from in 0..space.tempi() {
-            let out: f32 = space
-                .sources
-                .iter()
-                .zip(&space.jumps)
-                .map(|(to, jump)| {
-                    let weight = from
-                        .checked_sub(to.first)
-                        .and_then(|n| to.weights.get(n))
-                        .copied()
-                        .unwrap_or(0.0);
+            let changes = &space.changes;
+            let out: f32 = (0..space.tempi())
+                .map(|to| {
+                    let diagonal = (from + changes.reach).checked_sub(to);
+                    let diagonal = diagonal.and_then(|k| changes.diagonals.get(k));
                     // Jumps: the share of the prior, once.
-                    weight + jump
+                    diagonal.map_or(0.0, |d| d[to]) + space.jumps[to]
                 })
                 .sum();
             assert!((out - 1.0).abs() < 1e-3, "{out}");

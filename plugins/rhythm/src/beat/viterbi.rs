@@ -11,7 +11,7 @@ const TEMPER: Temper = Temper {
     half: 0.27,
 };
 /// Memory for the way back through the states, in bytes, as long as [`FEWEST_FRAMES`] fit.
-const BUDGET: usize = 32 << 20;
+const BUDGET: usize = 16 << 20;
 /// The way back is kept for at least and at most this many frames.
 const FEWEST_FRAMES: usize = 2_000;
 const MOST_FRAMES: usize = 30_000;
@@ -36,6 +36,9 @@ const STEADY: f64 = 0.1;
 /// better beats fit than half-beats) in the log-odds of the confidence; fitted on the half tuned
 /// on.
 const CONFIDENCE: [f64; 4] = [-1.27, 3.4, 1.91, -0.44];
+
+/// In place of a diagonal, of which there are fewer: a jump.
+const JUMPED: u8 = u8::MAX;
 
 /// One frame that may still be part of a beat.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,13 +66,13 @@ struct Decided {
 /// The offline tracker: the most probable path through all frames.
 ///
 /// What it keeps is bounded but for the beats found (at most 1.5 MB an hour): the way back through
-/// the states covers the last frames that fit 32 MiB (five minutes with the default settings), and
+/// the states covers the last frames that fit 16 MiB (five minutes with the default settings), and
 /// what is older is decided by the best path at that moment. Time per frame is constant.
 pub struct Offline {
     thinner: Thinner,
     hearing: Hearing,
     space: Space,
-    log_sources: Vec<Vec<f32>>,
+    log_diagonals: Vec<Vec<f32>>,
     log_jumps: Vec<f32>,
     log_stay: f32,
     log_change: f32,
@@ -77,9 +80,15 @@ pub struct Offline {
     score: Vec<f32>,
     head: Vec<usize>,
     leaving: Vec<f32>,
+    /// Score of what enters one slot, by the tempo it had, with room on both sides, …
     source: Vec<f32>,
-    /// By frame modulo `window`: the tempo that each slot and tempo came from, …
-    back: Vec<u16>,
+    /// … by the tempo it has from then on, and which tempo or diagonal that came from.
+    entering: Vec<f32>,
+    came: Vec<u32>,
+    /// By frame modulo `window`: the diagonal that each slot and tempo came by, …
+    back: Vec<u8>,
+    /// … the tempo that jumps to each slot come from, …
+    back_jump: Vec<u16>,
     /// … the slot that each metre's first slot came from, …
     back_slot: Vec<u8>,
     /// … and the frame itself.
@@ -100,15 +109,16 @@ impl Offline {
         let thinner = Thinner::new(config.frame_rate);
         let space = Space::new(thinner.frame_rate(), config);
         let (n, slots) = (space.tempi(), space.slots.len());
-        let window = (BUDGET / (n * slots * size_of::<u16>())).clamp(FEWEST_FRAMES, MOST_FRAMES);
+        let window = (BUDGET / (n * slots)).clamp(FEWEST_FRAMES, MOST_FRAMES);
         let others = space.starts.len().saturating_sub(1).max(1) as f32;
         let mut offline = Self {
             thinner,
             hearing: Hearing::NEW,
-            log_sources: space
-                .sources
+            log_diagonals: space
+                .changes
+                .diagonals
                 .iter()
-                .map(|s| s.weights.iter().map(|w| w.ln()).collect())
+                .map(|d| d.iter().map(|w| w.ln()).collect())
                 .collect(),
             log_jumps: space
                 .jumps
@@ -120,8 +130,11 @@ impl Offline {
             score: vec![0.0; space.states()],
             head: vec![0; n],
             leaving: vec![0.0; slots * n],
-            source: vec![0.0; n],
+            source: space.changes.padded(n, f32::NEG_INFINITY),
+            entering: vec![0.0; n],
+            came: vec![0; n],
             back: vec![0; window * slots * n],
+            back_jump: vec![0; window * slots],
             back_slot: vec![0; window * space.starts.len()],
             heard: vec![Heard::default(); window],
             window,
@@ -238,24 +251,33 @@ impl Offline {
                 self.back_slot[place * space.starts.len() + metre] = from as u8;
                 metre += 1;
             }
-            for (x, y) in self.source.iter_mut().zip(&self.leaving[from * n..][..n]) {
+            let source = &mut self.source[space.changes.inner(n)];
+            for (x, y) in source.iter_mut().zip(&self.leaving[from * n..][..n]) {
                 *x = y + penalty + slot.log_weight;
             }
-            let (jump_from, jump) = best(&self.source);
+            let (jump_from, jump) = best(source);
+            for (x, w) in self.entering.iter_mut().zip(&self.log_jumps) {
+                *x = jump + w;
+            }
+            self.back_jump[place * space.slots.len() + s] = jump_from as u16;
+            self.came.fill(u32::from(JUMPED));
+            for (k, diagonal) in self.log_diagonals.iter().enumerate() {
+                let (entering, sources) = (self.entering.iter_mut(), &self.source[k..][..n]);
+                for (((x, came), w), y) in entering.zip(&mut self.came).zip(diagonal).zip(sources) {
+                    let better = w + y > *x;
+                    *x = if better { w + y } else { *x };
+                    *came = if better { k as u32 } else { *came };
+                }
+            }
+            let back = &mut self.back[(place * space.slots.len() + s) * n..][..n];
+            for (back, &came) in back.iter_mut().zip(&self.came) {
+                *back = came as u8;
+            }
             let on = observed.map_or(0.0, |o| o.log(slot.place));
             for tempo in 0..n {
-                let first = space.sources[tempo].first;
-                let (mut came, mut entering) = (jump_from, jump + self.log_jumps[tempo]);
-                let weights = &self.log_sources[tempo];
-                for (k, (w, x)) in weights.iter().zip(&self.source[first..]).enumerate() {
-                    if w + x > entering {
-                        (came, entering) = (first + k, w + x);
-                    }
-                }
-                self.back[(place * space.slots.len() + s) * n + tempo] = came as u16;
                 let ring = &mut self.score[space.ring(s, tempo)];
                 let (head, region) = (self.head[tempo], space.region[tempo]);
-                ring[head] = entering;
+                ring[head] = self.entering[tempo];
                 add(ring, head, region, on);
                 add(ring, head + ring.len() / 2, region, half);
             }
@@ -302,7 +324,11 @@ impl Offline {
                 self.decided.push(beat);
             }
             let place = (start % self.window as u64) as usize;
-            tempo = usize::from(self.back[(place * space.slots.len() + slot) * n + tempo]);
+            let turn = place * space.slots.len() + slot;
+            tempo = match self.back[turn * n + tempo] {
+                JUMPED => usize::from(self.back_jump[turn]),
+                diagonal => tempo + usize::from(diagonal) - space.changes.reach,
+            };
             slot = match space.starts.iter().position(|&s| s == slot) {
                 Some(metre) => usize::from(self.back_slot[place * space.starts.len() + metre]),
                 None => space.slots[slot].before,
