@@ -264,9 +264,9 @@ impl Offline {
             for (k, diagonal) in self.log_diagonals.iter().enumerate() {
                 let (entering, sources) = (self.entering.iter_mut(), &self.source[k..][..n]);
                 for (((x, came), w), y) in entering.zip(&mut self.came).zip(diagonal).zip(sources) {
-                    let better = w + y > *x;
-                    *x = if better { w + y } else { *x };
-                    *came = if better { k as u32 } else { *came };
+                    // Without branches, so that it vectorises.
+                    *came = if w + y > *x { k as u32 } else { *came };
+                    *x = x.max(w + y);
                 }
             }
             let back = &mut self.back[(place * space.slots.len() + s) * n..][..n];
