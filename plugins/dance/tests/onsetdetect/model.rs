@@ -241,6 +241,7 @@ fn the_network_of_the_training_crate_fits() {
         front: 4,
         channels: 8,
         blocks: 3,
+        memory: 4,
         dropout: 0.0,
     };
     let model = write(
@@ -255,6 +256,30 @@ fn the_network_of_the_training_crate_fits() {
         assert_eq!(active(&run.element()).0, "model", "{mode}");
         assert!(run.complaint().is_none(), "{mode}");
         assert_eq!(run.out.len(), 300, "{mode}");
+    }
+}
+
+/// With its card: what everybody hears through who has ONNX Runtime.
+#[test]
+fn the_shipped_model_hears_strokes_and_their_beats() {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/rhythm.onnx");
+    let info = mono_f32(44_100);
+    let strokes = every(0.5, 0.5, 20.0);
+    let samples = clicks(44_100, 20.0, &strokes);
+    for mode in ["low-latency", "aligned", "offline"] {
+        let mut run = Run::new(&format!("{} mode={mode}", through(&model))).caps(&info);
+        assert_eq!(active(&run.element()), ("model".into(), Some("cpu".into())));
+        run.push(buffers(&info, &samples, 441, 0));
+        run.eos();
+        let marks = run.posted();
+        assert_onsets(&marks, &strokes, 0.03);
+        let beats = marks.iter().filter(|mark| mark.kind.is_beat());
+        let late: Vec<_> = beats.filter(|mark| mark.timestamp.seconds() >= 5).collect();
+        assert!((27..=31).contains(&late.len()), "{mode}: {}", late.len());
+        for mark in late {
+            let off = mark.timestamp.nseconds() as f64 / 1e9 % 0.5;
+            assert!(off.min(0.5 - off) < 0.03, "{mode}: {mark:?}");
+        }
     }
 }
 

@@ -53,7 +53,7 @@ const EITHER: f32 = 0.1;
 const LEAST: f32 = 1e-4;
 /// How much of a network's log odds counts beside the onset function, and from and up to where;
 /// chosen on the half of the music that is tuned on.
-const NETWORK_TEMPER: f32 = 0.3;
+const NETWORK_TEMPER: f32 = 0.1;
 const NETWORK_RANGE: (f32, f32) = (-3.0, 6.0);
 
 /// How much of that counts, of beats and of half-beats: the frames of one beat are far from
