@@ -6,6 +6,7 @@ use dance_training::audio::preview::Preview;
 use dance_training::checkpoint::{Checkpoint, Figures};
 use dance_training::config;
 use dance_training::corpus::preview as corpus;
+use dance_training::corpus::recordings::Import;
 use dance_training::corpus::report::Report;
 use dance_training::export::{self, Numbers};
 use dance_training::rhythm::Hear;
@@ -60,6 +61,8 @@ enum Corpus {
     Preview(corpus::Preview),
     /// Write clips with all their truth into a folder.
     Write(corpus::Write),
+    /// Cut clips out of recorded videos: AIST++, Let's Dance, Dance-50, any folder.
+    Import(Import),
     /// Measure the clips: rhythm, truth, variety, speed.
     Report(Report),
 }
@@ -140,6 +143,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Audio(Audio::Preview(preview)) => say(&preview.run()?.to_string()),
         Command::Corpus(Corpus::Preview(preview)) => say(&preview.run()?),
         Command::Corpus(Corpus::Write(write)) => say(&write.run()?),
+        Command::Corpus(Corpus::Import(import)) => say(&import.run()?),
         Command::Corpus(Corpus::Report(report)) => say(&report.run()?),
         Command::Selftest(args) => train::<SelfTest>(&args),
         Command::Rhythm(args) => train::<Hear>(&args),

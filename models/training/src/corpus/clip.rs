@@ -81,6 +81,8 @@ pub struct Info {
     pub backdrop: String,
     /// Whether the motion was captured.
     pub captured: bool,
+    /// Frames, rows and columns.
+    pub shape: [usize; 3],
     /// Frames a second.
     pub fps: f32,
     /// Samples a second.

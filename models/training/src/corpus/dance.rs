@@ -405,8 +405,8 @@ fn manner(pulse: &Pulse, beat: f64, random: &mut Random) -> Manner {
     };
     match random.index(100) {
         0..12 if period * base < 0.6 => manner.count = 2.0 * base,
-        12..20 if period * base > 0.66 => manner.count = 0.5 * base,
-        20..24 => manner.late = 0.5 * base,
+        12..17 if period * base > 0.66 => manner.count = 0.5 * base,
+        17..20 => manner.late = 0.5 * base,
         _ => {}
     }
     manner

@@ -126,7 +126,8 @@ pub fn read(folder: &Path) -> Result<Clip> {
         .collect::<Result<_, _>>()
         .map_err(failed)?;
     let data = open("truth.safetensors")?;
-    let frames = truth(&data, folder).with_context(|| damaged("truth.safetensors"))?;
+    let frames =
+        truth(&data, folder, info.shape[0]).with_context(|| damaged("truth.safetensors"))?;
     Ok(Clip {
         info,
         music,
@@ -134,13 +135,15 @@ pub fn read(folder: &Path) -> Result<Clip> {
     })
 }
 
-fn truth(data: &[u8], folder: &Path) -> Result<Frames> {
+fn truth(data: &[u8], folder: &Path, count: usize) -> Result<Frames> {
     let tensors = SafeTensors::deserialize(data)?;
-    let parts = tensors.tensor("parts")?;
-    let &[count, height, width] = parts.shape() else {
-        anyhow::bail!("parts have no three axes");
+    let shape = |name: &str| -> Result<[usize; 3]> {
+        let shape = tensors.tensor(name)?.shape().to_vec();
+        <[usize; 3]>::try_from(shape)
+            .map_err(|shape| anyhow::anyhow!("{name} has the shape {shape:?}"))
     };
-    let pairs = count.checked_sub(1).context("no frames")?;
+    let [pairs, height, width] = shape("occluded")?;
+    let [labelled, joints, _] = shape("joints")?;
     let flow = (pairs, 2, height, width);
     let still = (pairs, height, width);
     let float = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
@@ -163,19 +166,13 @@ fn truth(data: &[u8], folder: &Path) -> Result<Frames> {
             .zip(picture.as_raw())
             .for_each(|(to, from)| *to = *from);
     }
-    let joints = tensors
-        .tensor("joints")?
-        .shape()
-        .get(1)
-        .copied()
-        .unwrap_or_default();
     Ok(Frames {
         pixels,
         forward: array(&tensors, "forward", flow, 4, float)?,
         backward: array(&tensors, "backward", flow, 4, float)?,
         occluded: array(&tensors, "occluded", still, 1, flag)?,
         uncovered: array(&tensors, "uncovered", still, 1, flag)?,
-        parts: array(&tensors, "parts", (count, height, width), 1, |b| b[0])?,
-        joints: array(&tensors, "joints", (count, joints, 2), 4, float)?,
+        parts: array(&tensors, "parts", (labelled, height, width), 1, |b| b[0])?,
+        joints: array(&tensors, "joints", (labelled, joints, 2), 4, float)?,
     })
 }

@@ -366,3 +366,6 @@ pub(crate) fn files(
     out.sort();
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests;

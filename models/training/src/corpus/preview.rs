@@ -62,6 +62,16 @@ pub enum Name {
     Test,
 }
 
+impl From<Name> for Split {
+    fn from(name: Name) -> Self {
+        match name {
+            Name::Training => Self::Training,
+            Name::Validation => Self::Validation,
+            Name::Test => Self::Test,
+        }
+    }
+}
+
 impl Choice {
     /// The corpus of these clips.
     ///
@@ -87,12 +97,7 @@ impl Choice {
             (config.picture.height, config.picture.width) = (side, side);
         }
         config.lens &= !self.clean;
-        let split = match self.split {
-            Name::Training => Split::Training,
-            Name::Validation => Split::Validation,
-            Name::Test => Split::Test,
-        };
-        let mut share = Share::all(split);
+        let mut share = Share::all(self.split.into());
         if !self.hold_out.is_empty() {
             share.held_out.clone_from(&self.hold_out);
         }

@@ -431,6 +431,10 @@ fn info(
         ),
         backdrop: backdrop.name.to_owned(),
         captured: matches!(motion, Motion::Capture(_)),
+        shape: {
+            let picture = &corpus.config.picture;
+            [picture.frames, picture.height, picture.width]
+        },
         fps: corpus.config.picture.fps,
         rate: song.rate,
     }

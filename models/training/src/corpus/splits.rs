@@ -130,7 +130,7 @@ impl Share {
 }
 
 /// Eight parts train, one validates, one tests.
-fn tenth(n: u64) -> Split {
+pub(super) fn tenth(n: u64) -> Split {
     match n % 10 {
         8 => Split::Validation,
         9 => Split::Test,

@@ -11,7 +11,7 @@ use super::motion::Motion;
 use super::raster::{Buffer, shares};
 use super::skeleton::*;
 use super::springs::Springs;
-use super::wardrobe::{Look, Mesh, SKIRT_SPRING};
+use super::wardrobe::{BOTTOM, Look, Mesh, SKIRT_SPRING, TOP};
 use glam::{Mat3A, Vec3, Vec3A};
 use std::sync::Arc;
 
@@ -311,7 +311,13 @@ impl Stage {
         let rest = &self.mesh.rest;
         let at = rest[a] * s[0] + rest[b] * s[1] + rest[c] * s[2];
         let near = corners[0][2];
-        let material = &self.look.materials[usize::from(face.material)];
+        // Faces are too coarse for the line between shirt and trousers.
+        let material = match face.material {
+            TOP | BOTTOM if at.y > self.mesh.hem => TOP,
+            TOP | BOTTOM => BOTTOM,
+            other => other,
+        };
+        let material = &self.look.materials[usize::from(material)];
         material.colour(at, 1.0 / (near * shot.sight.focal)) * Vec3::from(light)
     }
 

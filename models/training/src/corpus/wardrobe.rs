@@ -267,6 +267,8 @@ pub struct Mesh {
     pub pull: Vec<(u8, f32)>,
     /// Faces.
     pub faces: Vec<Face>,
+    /// Height at which the shirt ends and the trousers begin.
+    pub hem: f32,
 }
 
 /// Where on the body a vertex is, for the tailor.
@@ -408,6 +410,7 @@ pub fn dress(body: &Body, look: &Look) -> Mesh {
         mesh.tint[n] = features(body, layer[old as usize].map(|l| l.0), zone, p);
     }
     mesh.normals = self::normals(&mesh.rest, &mesh.faces);
+    mesh.hem = hem;
     mesh
 }
 
@@ -474,6 +477,7 @@ fn compact(body: &Body, mut faces: Vec<Face>) -> (Mesh, Vec<u32>) {
         tint: vec![Vec3A::ONE; kept.len()],
         pull: vec![(0, 0.0); kept.len()],
         faces,
+        hem: 0.0,
     };
     (mesh, kept)
 }
