@@ -58,7 +58,7 @@ impl Texture {
     fn at(&self, p: Vec2, pixel: f32) -> Vec3 {
         let texel = self.size / SIDE as f32;
         // Rather too soft than too fine: a sample in between must look as its neighbours say.
-        let level = (1.6 * pixel / texel).max(1.0).log2();
+        let level = (2.4 * pixel / texel).max(1.0).log2();
         let base = (level as usize).min(self.levels.len() - 2);
         let mix = (level - base as f32).clamp(0.0, 1.0);
         self.level(base, p).lerp(self.level(base + 1, p), mix)

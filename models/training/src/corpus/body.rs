@@ -184,7 +184,7 @@ pub fn capsule(height: f32) -> Body {
             ),
             (BALL, to(BALL), ends[3 + n], [0.019, 0.013]),
         ] {
-            build.capsule(bone, from, goal, radii.map(|r: f32| r * h), 1.0);
+            build.capsule(bone + side, from, goal, radii.map(|r: f32| r * h), 1.0);
         }
     }
     // The soles stand on the floor.

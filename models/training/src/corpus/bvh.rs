@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_line() {
         let error = |from: &str, to: &str| Bvh::parse(&SMALL.replace(from, to)).unwrap_err();
-        assert!(error("0 9 0 0", "0 9 x 0").contains("line 20: x"));
+        assert!(error("0 9 0 0", "0 9 x 0").contains("line 19: x"));
         assert!(error("Frames: 2", "Frames: 3").contains("says 3 frames and has 2"));
         assert!(error("CHANNELS 3", "CHANNELS 4").contains("line 9"));
         assert!(error("-90 0 0", "-90 0").contains("8 numbers for 9 channels"));

@@ -101,6 +101,9 @@ impl Camera {
         let share = room * random.range(0.40, 0.95) as f32;
         let angle = random.range(22.0, 50.0).to_radians() as f32;
         let tall = figure.height();
+        // Who goes far is filmed from farther.
+        let strays = path.iter().map(|p| (*p - middle).with_y(0.0).length());
+        let share = (share / (1.0 + 0.6 * strays.fold(0.0, f32::max))).max(0.4 * room);
         let movement = random.weighted(&[(5.0, 0), (1.5, 1), (1.0, 2), (1.0, 3), (1.0, 4)]);
         let signed = |random: &mut Random, low: f64, high: f64| {
             (random.range(low, high) * random.pick(&[-1.0, 1.0])) as f32

@@ -365,6 +365,14 @@ impl Dance {
             let ankle = figure.ankle(side, plant, yaw, pitch);
             ankles[n] = (ankle, yaw, pitch, at.y == 0.0);
         }
+        // The pelvis goes no farther from a foot that stands than the leg is long.
+        for &(ankle, _, _, stands) in ankles.iter().cycle().take(4) {
+            let side = if ankle == ankles[0].0 { 0 } else { SIDE };
+            let way = (ankle - figure.hip(pose, side)).with_y(0.0);
+            if stands && way.length() > 0.75 * far {
+                pose.root += way * (1.0 - 0.75 * far / way.length());
+            }
+        }
         let mut lower = 0.0f32;
         for (n, side) in [0, SIDE].into_iter().enumerate() {
             let hip = figure.hip(pose, side);

@@ -80,7 +80,8 @@ pub fn hits(times: &[f64], beats: &[f64], window: f64) -> Option<f64> {
 /// The mean of [`hits`] over all circular shifts of `times` within `length` seconds: what chance
 /// scores with the same numbers of both.
 pub fn null(times: &[f64], beats: &[f64], window: f64, length: f64) -> Option<f64> {
-    const SHIFTS: usize = 64;
+    // Many and a prime: shifts must not fall in with the beats.
+    const SHIFTS: usize = 251;
     let mut sum = 0.0;
     for k in 0..SHIFTS {
         let by = (k as f64 + 0.5) / SHIFTS as f64 * length;

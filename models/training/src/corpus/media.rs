@@ -210,3 +210,22 @@ pub fn video(
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub fn quote(path: &Path) -> String {
+        let quoted = quoted(path).unwrap();
+        assert!(!quoted.contains(' '), "{quoted}");
+        quoted
+    }
+
+    #[test]
+    fn names_are_quoted() {
+        let path = Path::new("/a\\b \"c\".mp4");
+        assert_eq!(quoted(path).unwrap(), "\"/a\\\\b \\\"c\\\".mp4\"");
+        let error = audio(Path::new("/nowhere.wav"), 16_000, 0.0, 1.0).unwrap_err();
+        assert!(error.to_string().contains("/nowhere.wav"));
+    }
+}

@@ -359,3 +359,7 @@ impl Import {
         ))
     }
 }
+
+#[cfg(test)]
+#[path = "recordings_tests.rs"]
+mod tests;
