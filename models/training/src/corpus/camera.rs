@@ -136,7 +136,7 @@ impl Camera {
             elevation: elevation as f32,
             distance: tall / (2.0 * share * (0.5 * angle).tan()),
             target: target.with_y(0.52 * tall),
-            phases: [(); 4].map(|()| random.range(0.0, 6.28) as f32),
+            phases: [(); 4].map(|()| random.range(0.0, std::f64::consts::TAU) as f32),
             middle: 0.5 * seconds,
         }
     }

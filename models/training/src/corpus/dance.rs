@@ -1,7 +1,8 @@
 //! Choreography: moves put together to phrases, tied to the beats, and made into poses.
 
+use super::draft::{Arm, Count, Draft, Key, STANCE, STAND, Step};
 use super::genre::Genre;
-use super::moves::{Arm, Count, Draft, Key, MOVES, STANCE, STAND, Step};
+use super::moves::MOVES;
 use super::pulse::Pulse;
 use super::skeleton::*;
 use crate::audio::random::Random;
@@ -130,8 +131,7 @@ impl Dance {
                 for &(index, variation) in &phrases[letter] {
                     let start = beat;
                     dance.add(
-                        index,
-                        variation,
+                        (index, variation),
                         side,
                         size,
                         genre,
@@ -193,8 +193,7 @@ impl Dance {
     /// Drafts a move and pins its counts to the beats.
     fn add(
         &mut self,
-        index: usize,
-        variation: u64,
+        (index, variation): (usize, u64),
         side: usize,
         size: f32,
         genre: &Genre,
@@ -343,7 +342,7 @@ impl Dance {
     ) {
         let leg = figure.leg();
         let w = self.ease(((u - 0.06) / 0.9).clamp(0.0, 1.0));
-        let mut ankles = [(Vec3::ZERO, 0.0, 0.0, true); 2];
+        let mut ankles = [(Vec3::ZERO, 0.0, 0.0, 0.0f32); 2];
         let far = 0.985 * leg;
         for (n, side) in [0, SIDE].into_iter().enumerate() {
             let (a, b) = (from.feet[n], to.feet[n]);
@@ -354,23 +353,25 @@ impl Dance {
                 at.y += (0.05 + 0.12 * way) * 4.0 * w * (1.0 - w);
             }
             let yaw = a.yaw + (b.yaw - a.yaw) * w;
-            let mut pitch = (1.6 * at.y).min(0.7);
             let plant = at * leg;
-            // A foot that is far behind or aside stands on its ball.
+            let drooping = (1.6 * at.y).min(0.7);
+            // A foot that is far behind or aside stands on its ball, until it lifts.
             let hip = figure.hip(pose, side);
-            let need = hip.distance(figure.ankle(side, plant, yaw, pitch));
-            if at.y == 0.0 {
-                pitch = ((need / leg - 0.975) * 6.0).clamp(0.0, 0.6);
-            }
+            let need = hip.distance(figure.ankle(side, plant, yaw, drooping));
+            let raised = ((need / leg - 0.975) * 6.0).clamp(0.0, 0.6);
+            let pitch = drooping.max(raised * (1.0 - at.y / 0.05).max(0.0));
             let ankle = figure.ankle(side, plant, yaw, pitch);
-            ankles[n] = (ankle, yaw, pitch, at.y == 0.0);
+            ankles[n] = (ankle, yaw, pitch, at.y);
         }
-        // The pelvis goes no farther from a foot that stands than the leg is long.
-        for &(ankle, _, _, stands) in ankles.iter().cycle().take(4) {
-            let side = if ankle == ankles[0].0 { 0 } else { SIDE };
-            let way = (ankle - figure.hip(pose, side)).with_y(0.0);
-            if stands && way.length() > 0.75 * far {
-                pose.root += way * (1.0 - 0.75 * far / way.length());
+        // The pelvis goes no farther from a foot that stands than the leg is long; as the foot
+        // lifts, that lets go.
+        for _ in 0..2 {
+            for (n, side) in [0, SIDE].into_iter().enumerate() {
+                let (ankle, _, _, air) = ankles[n];
+                let way = (ankle - figure.hip(pose, side)).with_y(0.0);
+                let held = (1.0 - air / 0.05).clamp(0.0, 1.0);
+                let over = (1.0 - 0.75 * far / way.length().max(1e-3)).max(0.0);
+                pose.root += way * (over * held);
             }
         }
         let mut lower = 0.0f32;
@@ -383,16 +384,13 @@ impl Dance {
         }
         pose.root.y -= lower;
         for (n, side) in [0, SIDE].into_iter().enumerate() {
-            let (ankle, yaw, pitch, flat) = ankles[n];
+            let (ankle, yaw, pitch, air) = ankles[n];
             let pole = turned(Vec3::Z, yaw + 0.25 * (facing - yaw));
             figure.reach(pose, side, ankle, pole);
             let foot = Quat::from_rotation_y(yaw);
             pose.rotation[FOOT + side] = foot * Quat::from_rotation_x(pitch);
-            pose.rotation[BALL + side] = if flat {
-                foot
-            } else {
-                pose.rotation[FOOT + side]
-            };
+            let drooping = (1.6 * air).min(0.7);
+            pose.rotation[BALL + side] = foot * Quat::from_rotation_x(drooping);
         }
     }
 
@@ -468,7 +466,7 @@ fn arms(figure: &Figure, pose: &mut Pose, key: &Key, later: &Key) {
         // The collar bone goes up with the arm.
         let raise = key.shoulders[n] + 0.35 * upper.y.max(0.0);
         let collar = Quat::from_rotation_z(raise * out);
-        avoid(figure, side, collar, &mut upper, &mut fore);
+        keep_off_trunk(figure, side, collar, &mut upper, &mut fore);
         pose.rotation[CLAVICLE + side] = chest * collar;
         let [a, b] = arm(side, chest, chest * upper, chest * fore);
         pose.rotation[UPPER_ARM + side] = a;
@@ -479,32 +477,4 @@ fn arms(figure: &Figure, pose: &mut Pose, key: &Key, later: &Key) {
         pose.rotation[TIPS + side] = pose.rotation[FINGERS + side] * curl(1.6);
         pose.rotation[THUMB + side] = pose.rotation[HAND + side];
     }
-}
-
-/// Keeps elbow and hand out of the trunk, an upright elliptic cylinder.
-pub(super) fn avoid(figure: &Figure, side: usize, collar: Quat, upper: &mut Vec3, fore: &mut Vec3) {
-    let rest = |bone: usize| figure.rest[bone + side];
-    let root = figure.rest[CLAVICLE + side];
-    let shoulder = root + collar * (rest(UPPER_ARM) - root);
-    let lengths = [
-        rest(UPPER_ARM).distance(rest(LOWER_ARM)),
-        rest(LOWER_ARM).distance(rest(HAND)),
-    ];
-    let axis = Vec3::new(0.0, 0.0, figure.rest[SPINE2].z);
-    let pushed = |p: Vec3, room: f32| {
-        let (a, b) = (figure.trunk[0] + room, figure.trunk[1] + room);
-        let from = p - axis;
-        let inside = ((from.x / a).powi(2) + (from.z / b).powi(2)).sqrt();
-        // Over the shoulders there is only a neck.
-        let high = ((p.y - shoulder.y + 0.05) / 0.15).clamp(0.0, 1.0);
-        let scale = (1.0 / inside.max(1e-3)).clamp(1.0, 3.0);
-        let scale = 1.0 + (scale - 1.0) * (1.0 - high);
-        axis + Vec3::new(from.x * scale, from.y, from.z * scale)
-    };
-    let elbow = pushed(shoulder + *upper * lengths[0], 0.035);
-    *upper = (elbow - shoulder).normalize_or(*upper);
-    let elbow = shoulder + *upper * lengths[0];
-    // The hand is longer than the forearm: its palm stays out, too.
-    let wrist = pushed(elbow + *fore * (1.3 * lengths[1]), 0.05);
-    *fore = (wrist - elbow).normalize_or(*fore);
 }

@@ -1,6 +1,6 @@
 //! Dance genres: which moves, in which manner, to which music.
 
-use super::moves::{Arm, hands};
+use super::draft::{Arm, hands};
 
 /// A genre.
 pub struct Genre {

@@ -192,7 +192,7 @@ pub fn video(
         return Err(Error::broken(path, "no video in it"));
     }
     // Rows of GStreamer's RGB are padded to four bytes: sides that are multiples of 4 have none.
-    if side % 4 != 0 {
+    if !side.is_multiple_of(4) {
         return Err(Error::Config(format!(
             "side = {side}: a multiple of 4 is needed"
         )));

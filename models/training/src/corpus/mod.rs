@@ -20,6 +20,7 @@ pub mod bvh;
 pub mod camera;
 pub mod clip;
 pub mod dance;
+pub mod draft;
 pub mod folder;
 pub mod genre;
 pub mod kinetics;

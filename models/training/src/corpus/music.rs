@@ -44,8 +44,7 @@ impl Song {
         style: String,
         rate: u32,
         samples: Vec<f32>,
-        onsets: Vec<f64>,
-        beats: Vec<Beat>,
+        (onsets, beats): (Vec<f64>, Vec<Beat>),
         meter: u32,
         tempo: f64,
     ) -> Option<Self> {
@@ -69,11 +68,11 @@ impl Song {
 /// Tempi that can be danced to.
 const TEMPI: std::ops::RangeInclusive<f64> = 60.0..=216.0;
 /// Songs that are remembered: consecutive clips share them.
-const REMEMBERED: usize = 16;
+const REMEMBERED: usize = 8;
 /// Pieces of the band from which a song that beats is looked for.
 const TRIES: u64 = 16;
-/// The longest recording that is read, in seconds.
-const LONGEST: f64 = 900.0;
+/// So much of a recording is read, in seconds.
+const LONGEST: f64 = 240.0;
 
 enum Source {
     Band(Box<Generator>),
@@ -165,8 +164,7 @@ fn played(generator: &Generator, number: u64, rate: u32) -> Result<Song, Error> 
             style,
             rate,
             samples,
-            clip.onsets,
-            clip.beats,
+            (clip.onsets, clip.beats),
             clip.meter,
             clip.tempo,
         );
@@ -202,8 +200,7 @@ fn recorded(path: &Path, rate: u32) -> Result<Song, Error> {
         String::new(),
         rate,
         samples,
-        onsets,
-        beats,
+        (onsets, beats),
         meter,
         tempo,
     )

@@ -36,7 +36,7 @@ pub struct Scene {
 }
 
 /// Seeds of things that are the same in every clip.
-const PEOPLE: u64 = 0x70_656f_706c_65;
+const PEOPLE: u64 = 0x7065_6f70_6c65;
 
 impl Scene {
     pub(super) fn new(corpus: &Corpus, index: u64) -> Result<Self, Error> {
@@ -64,7 +64,10 @@ impl Scene {
         }
         let offset = random.range(0.0, room);
         let genre = genre(corpus, number(group)?, &song, random)?;
-        let (lock, pulse) = lock(corpus, &song, number(group + 1)?, offset, random)?;
+        let (lock, pulse) = {
+            let songs = [number(group)?, number(group + 1)?];
+            lock(corpus, &song, songs, offset, random)?
+        };
 
         let person = share.person(config.people, random)?;
         let who = &mut Random::new(config.seed ^ PEOPLE, person);
@@ -108,7 +111,13 @@ impl Scene {
         let camera = Camera::new(view, &figure, &path, seconds as f32, shown, random);
         let backdrop = backdrop(corpus, &camera, random)?;
         let info = info(
-            corpus, index, &song, offset, genre, lock, &motion, person, &camera, &backdrop,
+            corpus,
+            index,
+            (&song, offset),
+            (genre, lock),
+            &motion,
+            person,
+            (&camera, &backdrop),
         );
         Ok(Self {
             stage: Stage {
@@ -258,7 +267,7 @@ fn genre(corpus: &Corpus, number: u64, song: &Song, random: &mut Random) -> Resu
 fn lock(
     corpus: &Corpus,
     song: &Song,
-    other: u64,
+    [number, other]: [u64; 2],
     offset: f64,
     random: &mut Random,
 ) -> Result<(Lock, Pulse), Error> {
@@ -267,12 +276,12 @@ fn lock(
         return Ok((Lock::Matched, here));
     }
     Ok(match random.index(3) {
-        0 => {
+        0 if other != number => {
             let wrong = corpus.songs.song(other)?;
             let late = random.range(0.0, (wrong.seconds() - corpus.config.seconds()).max(0.0));
             (Lock::WrongSong, wrong.pulse.moved(-late, 1.0))
         }
-        1 => {
+        0 | 1 => {
             let late = here.period() * random.range(0.2, 0.45) * random.pick(&[-1.0, 1.0]);
             (Lock::Shifted(late), here.moved(late, 1.0))
         }
@@ -331,7 +340,7 @@ fn backdrop(corpus: &Corpus, camera: &Camera, random: &mut Random) -> Result<Bac
 fn light(random: &mut Random) -> Light {
     let from = |random: &mut Random, low: f64, high: f64| {
         let (azimuth, height) = (
-            random.range(0.0, 6.283) as f32,
+            random.range(0.0, std::f64::consts::TAU) as f32,
             random.range(low, high) as f32,
         );
         Vec3A::new(
@@ -360,14 +369,11 @@ fn light(random: &mut Random) -> Light {
 fn info(
     corpus: &Corpus,
     index: u64,
-    song: &Song,
-    offset: f64,
-    genre: usize,
-    lock: Lock,
+    (song, offset): (&Song, f64),
+    (genre, lock): (usize, Lock),
     motion: &Motion,
     person: u64,
-    camera: &Camera,
-    backdrop: &Backdrop,
+    (camera, backdrop): (&Camera, &Backdrop),
 ) -> Info {
     let seconds = corpus.config.seconds();
     let inside = |t: &f64| (0.0..seconds).contains(t);

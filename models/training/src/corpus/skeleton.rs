@@ -308,8 +308,42 @@ pub fn arm(side: usize, frame: Quat, upper: Vec3, fore: Vec3) -> [Quat; 2] {
     })
 }
 
+/// Keeps elbow and hand out of the trunk, an upright elliptic cylinder.
+pub fn keep_off_trunk(
+    figure: &Figure,
+    side: usize,
+    collar: Quat,
+    upper: &mut Vec3,
+    fore: &mut Vec3,
+) {
+    let rest = |bone: usize| figure.rest[bone + side];
+    let root = figure.rest[CLAVICLE + side];
+    let shoulder = root + collar * (rest(UPPER_ARM) - root);
+    let lengths = [
+        rest(UPPER_ARM).distance(rest(LOWER_ARM)),
+        rest(LOWER_ARM).distance(rest(HAND)),
+    ];
+    let axis = Vec3::new(0.0, 0.0, figure.rest[SPINE2].z);
+    let pushed = |p: Vec3, room: f32| {
+        let (a, b) = (figure.trunk[0] + room, figure.trunk[1] + room);
+        let from = p - axis;
+        let inside = ((from.x / a).powi(2) + (from.z / b).powi(2)).sqrt();
+        // Over the shoulders there is only a neck.
+        let high = ((p.y - shoulder.y + 0.05) / 0.15).clamp(0.0, 1.0);
+        let scale = (1.0 / inside.max(1e-3)).clamp(1.0, 3.0);
+        let scale = 1.0 + (scale - 1.0) * (1.0 - high);
+        axis + Vec3::new(from.x * scale, from.y, from.z * scale)
+    };
+    let elbow = pushed(shoulder + *upper * lengths[0], 0.035);
+    *upper = (elbow - shoulder).normalize_or(*upper);
+    let elbow = shoulder + *upper * lengths[0];
+    // The hand is longer than the forearm: its palm stays out, too.
+    let wrist = pushed(elbow + *fore * (1.3 * lengths[1]), 0.05);
+    *fore = (wrist - elbow).normalize_or(*fore);
+}
+
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     #[test]
