@@ -349,7 +349,8 @@ impl Dance {
             let mut at = a.at.lerp(b.at, w);
             let way = (b.at - a.at).length();
             let grounded = a.at.y == 0.0 && b.at.y == 0.0;
-            if grounded && way > 0.01 {
+            // Nobody turns a foot far without lifting it.
+            if grounded && (way > 0.01 || (b.yaw - a.yaw).abs() > 0.2) {
                 at.y += (0.05 + 0.12 * way) * 4.0 * w * (1.0 - w);
             }
             let yaw = a.yaw + (b.yaw - a.yaw) * w;

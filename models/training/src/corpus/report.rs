@@ -136,24 +136,38 @@ impl Report {
         parallel(self.drawn, self.threads, |n| {
             corpus.scene(self.choice.first + n)
         })?;
-        let start = Instant::now();
+        let (start, busy) = (Instant::now(), processor_seconds());
         let frames = parallel(self.drawn, self.threads, |n| {
             let clip = corpus.clip(self.choice.first + n)?;
             Ok(clip.frames.pixels.dim().0)
         })?;
-        let frames: usize = frames.iter().sum();
-        let seconds = start.elapsed().as_secs_f64();
+        let frames = frames.iter().sum::<usize>() as f64;
         writeln!(
             text,
             "speed: {:.1} frames/s of {}x{} with all truth and music, {} clips, {} threads",
-            frames as f64 / seconds,
+            frames / start.elapsed().as_secs_f64(),
             corpus.config().picture.width,
             corpus.config().picture.height,
             self.drawn,
             self.threads
         )?;
+        if let (Some(before), Some(after)) = (busy, processor_seconds()) {
+            writeln!(
+                text,
+                "  {:.1} frames a second of processor time, which others on the machine leave alone",
+                frames / (after - before).max(0.01)
+            )?;
+        }
         Ok(())
     }
+}
+
+/// Processor time of this process in user code, where Linux tells it.
+fn processor_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The fields after the name, which may hold anything, in units of 10 ms: proc(5).
+    let ticks = text.rsplit_once(')')?.1.split_whitespace().nth(11)?;
+    ticks.parse::<f64>().ok().map(|t| t / 100.0)
 }
 
 fn look(corpus: &Corpus, index: u64) -> Result<Seen, Error> {

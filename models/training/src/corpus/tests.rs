@@ -119,7 +119,7 @@ fn the_flow_leads_to_what_looks_the_same() {
         still += error.1 / 12.0;
     }
     assert!(
-        all < 1.5 && dancer < 6.0 && dancer < 0.5 * still,
+        all < 1.5 && dancer < 8.0 && dancer < 0.5 * still,
         "{all} {dancer} {still}"
     );
 }
