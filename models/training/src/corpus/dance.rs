@@ -308,7 +308,10 @@ impl Dance {
         let count = self.counts[k] as f32 + (self.counts[k + 1] - self.counts[k]) as f32 * u;
         let turn = std::f32::consts::PI * count;
         let sway = self.sway * turn.cos();
-        let bounce = self.bounce * 0.5 * (1.0 + (2.0 * turn).cos());
+        // Who holds still hardly bounces.
+        let moves = from.feet != to.feet || differs(&from.key, &to.key);
+        let up = if moves { 0.5 } else { 0.1 } * (1.0 - (2.0 * turn).cos());
+        let bounce = self.bounce * (1.0 - up);
         let facing = from.facing + (to.facing - from.facing) * e;
         let mut pose = Pose::default();
         let hips = key.hips + Vec3::new(0.0, 0.0, -1.5 * sway);
