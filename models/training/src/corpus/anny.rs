@@ -442,3 +442,7 @@ fn pulls(weights: &Weights, vertices: usize, path: &Path) -> Result<Pulls, Error
     }
     Ok((bones, out))
 }
+
+#[cfg(test)]
+#[path = "anny_tests.rs"]
+mod tests;

@@ -202,7 +202,7 @@ impl Preview {
 fn title(info: &Info) -> String {
     let moves: Vec<&str> = info.moves.iter().map(|m| m.name.as_str()).collect();
     format!(
-        "{}  {}  {}  {:.0} bpm {}  {:?}  person {}  view {}  {}  {}",
+        "{}  {}  {}  {:.0} bpm {}  {:.2?}  person {}  view {}  {}  {}",
         info.index,
         info.genre,
         moves.join(" "),

@@ -430,7 +430,7 @@ fn info(
         person,
         view: camera.view,
         camera: format!(
-            "{:?}, {:.0} % of the height, {:.0}°",
+            "{:.2?}, {:.0} % of the height, {:.0}°",
             camera.movement,
             100.0 * camera.share,
             camera.angle.to_degrees()
