@@ -53,6 +53,9 @@ pub struct Dance {
     pub beats: Vec<f64>,
 }
 
+/// The farthest that feet stand from each other, in leg lengths.
+const WIDEST: f32 = 0.95;
+
 /// How the counts of a phrase lie on the beats.
 #[derive(Clone, Copy, PartialEq)]
 struct Manner {
@@ -118,14 +121,22 @@ impl Dance {
         let facing = random.range(-0.3, 0.3) as f32;
         let mut side = random.index(2);
         dance.begin(pulse.time(beat), genre, facing);
-        let mut number = 0;
+        let (mut number, mut late) = (0, 0.0f64);
         while pulse.time(beat) < end + 1.0 {
             let letter = order[number % order.len()];
             while phrases.len() <= letter {
                 let count = 1 + random.index(3);
                 phrases.push((0..count).map(|_| random.pick(&pool)).collect());
             }
-            let manner = manner(pulse, beat, random);
+            // After a phrase that was late, the first count comes no earlier than its last.
+            let manner = {
+                let next = manner(pulse, beat, random);
+                Manner {
+                    count: next.count.max(2.0 * late),
+                    ..next
+                }
+            };
+            late = manner.late;
             let mut counts = 0.0;
             while counts < 7.9 {
                 for &(index, variation) in &phrases[letter] {
@@ -202,7 +213,7 @@ impl Dance {
     ) {
         // A variation is a thing of its own: the same whoever dances it whenever.
         let own = &mut Random::new(0x00da_4ce5, index as u64 * VARIATIONS + variation);
-        let size = size * own.range(0.75, 1.2) as f32;
+        let size = (size * own.range(0.75, 1.2) as f32).min(1.35);
         let mut draft = Draft::new(genre, size, own);
         (MOVES[index].draft)(&mut draft, side);
         let counts = draft.counts;
@@ -250,6 +261,15 @@ impl Dance {
                     at: home,
                     yaw: facing,
                 };
+            }
+        }
+        // No legs are spread farther than this.
+        let apart = (feet[1].at - feet[0].at).with_y(0.0);
+        if apart.length() > WIDEST {
+            let too_far = apart * (1.0 - WIDEST / apart.length());
+            match count.steps[1] {
+                Some(_) => feet[1].at -= too_far,
+                None => feet[0].at += too_far,
             }
         }
         // The weight is on what stands.

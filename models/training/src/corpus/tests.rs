@@ -196,7 +196,7 @@ fn truth_is_about_the_pictures() {
 fn standing_feet_stand_still_and_no_foot_is_under_the_floor() {
     let pulse = Pulse::new(&[0.1, 0.6, 1.1, 1.6, 2.1, 2.6], 0, 4).unwrap();
     let figure = body::capsule(1.7).figure;
-    let (mut stood, mut worst) = (0, 0.0f32);
+    let mut stood = 0;
     for (n, genre) in GENRES.iter().enumerate() {
         let random = &mut Random::new(5, n as u64);
         let dance = dance::Dance::new(genre, &pulse, 12.0, &|_, _| true, random);
@@ -212,14 +212,13 @@ fn standing_feet_stand_still_and_no_foot_is_under_the_floor() {
                 );
                 if (a.y - figure.rest[BALL + side].y).abs() < 0.002 && (b.y - a.y).abs() < 1e-3 {
                     stood += 1;
-                    worst = worst.max(a.distance(b));
+                    assert!(a.distance(b) < 0.01, "{} {t} {a} {b}", genre.name);
                 }
             }
         }
     }
     // 1 cm in 10 ms would be a foot that steps; standing is what most feet do mostly.
     assert!(stood > 14 * 1_200, "{stood}");
-    assert!(worst < 0.01, "{worst}");
 }
 
 #[test]
