@@ -168,13 +168,10 @@ mod tests {
             let views: BTreeSet<u64> = share.views().into_iter().map(|v| v as u64).collect();
             [people, moves, pairs, songs, views]
         });
-        for factor in 0..5 {
-            let [a, b, c] = [0, 1, 2].map(|s| &parts[s][factor]);
-            assert!(!a.is_empty() && !b.is_empty() && !c.is_empty(), "{factor}");
-            assert!(
-                a.is_disjoint(b) && a.is_disjoint(c) && b.is_disjoint(c),
-                "{factor}"
-            );
+        let [train, validation, test] = &parts;
+        for (a, (b, c)) in train.iter().zip(validation.iter().zip(test)) {
+            assert!(!a.is_empty() && !b.is_empty() && !c.is_empty());
+            assert!(a.is_disjoint(b) && a.is_disjoint(c) && b.is_disjoint(c));
         }
         // Held out one by one: only that differs.
         let views = Share {
