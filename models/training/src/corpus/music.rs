@@ -8,7 +8,7 @@ use dance_rhythm::analyzer::{self, Analyzer, Event};
 use dance_rhythm::onset::{self, Method};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Music and when it beats.
 #[derive(Debug)]
@@ -79,11 +79,14 @@ enum Source {
     Folder(Vec<PathBuf>),
 }
 
+/// A song once it is made: threads that want it wait for the one that makes it.
+type Slot = Mutex<Option<Arc<Song>>>;
+
 /// Songs by number.
 pub struct Songs {
     source: Source,
     rate: u32,
-    seen: Mutex<VecDeque<(u64, Arc<Song>)>>,
+    seen: Mutex<VecDeque<(u64, Arc<Slot>)>>,
 }
 
 /// Endings of files that are music.
@@ -127,9 +130,22 @@ impl Songs {
     /// # Errors
     /// When a recording cannot be decoded or does not beat.
     pub fn song(&self, number: u64) -> Result<Arc<Song>, Error> {
-        if let Ok(seen) = self.seen.lock()
-            && let Some((_, song)) = seen.iter().find(|s| s.0 == number)
-        {
+        let slot = {
+            // A thread that panicked left the list as it was.
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, slot)) = seen.iter().find(|s| s.0 == number) {
+                slot.clone()
+            } else {
+                if seen.len() >= REMEMBERED {
+                    seen.pop_front();
+                }
+                let slot = Arc::<Slot>::default();
+                seen.push_back((number, slot.clone()));
+                slot
+            }
+        };
+        let mut made = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(song) = &*made {
             return Ok(song.clone());
         }
         let song = Arc::new(match &self.source {
@@ -138,12 +154,7 @@ impl Songs {
                 recorded(&files[(number % files.len() as u64) as usize], self.rate)?
             }
         });
-        if let Ok(mut seen) = self.seen.lock() {
-            if seen.len() >= REMEMBERED {
-                seen.pop_front();
-            }
-            seen.push_back((number, song.clone()));
-        }
+        *made = Some(song.clone());
         Ok(song)
     }
 }
