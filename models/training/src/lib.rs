@@ -8,6 +8,7 @@
 pub mod audio;
 pub mod checkpoint;
 pub mod config;
+pub mod corpus;
 pub mod curve;
 pub mod export;
 pub mod files;

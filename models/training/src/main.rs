@@ -5,6 +5,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dance_training::audio::preview::Preview;
 use dance_training::checkpoint::{Checkpoint, Figures};
 use dance_training::config;
+use dance_training::corpus::preview as corpus;
+use dance_training::corpus::recordings::Import;
+use dance_training::corpus::report::Report;
 use dance_training::export::{self, Numbers};
 use dance_training::rhythm::Hear;
 use dance_training::rhythm::cache::Features;
@@ -26,6 +29,9 @@ enum Command {
     /// Training audio.
     #[command(subcommand)]
     Audio(Audio),
+    /// Clips of dancing with exact truth.
+    #[command(subcommand)]
+    Corpus(Corpus),
     /// Train the small network that proves the machinery.
     Selftest(Train),
     /// Train the network that hears onsets, beats and downbeats.
@@ -47,6 +53,18 @@ enum Audio {
     Preview(Preview),
     /// Make the clips that the task rhythm learns from.
     Features(Features),
+}
+
+#[derive(Subcommand)]
+enum Corpus {
+    /// Write a contact sheet: frames, flow in colour, labels, and time with its beats.
+    Preview(corpus::Preview),
+    /// Write clips with all their truth into a folder.
+    Write(corpus::Write),
+    /// Cut clips out of recorded videos: AIST++, Let's Dance, Dance-50, any folder.
+    Import(Import),
+    /// Measure the clips: rhythm, truth, variety, speed.
+    Report(Report),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -123,6 +141,10 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Audio(Audio::Features(features)) => say(&features.run()?),
         Command::Audio(Audio::Preview(preview)) => say(&preview.run()?.to_string()),
+        Command::Corpus(Corpus::Preview(preview)) => say(&preview.run()?),
+        Command::Corpus(Corpus::Write(write)) => say(&write.run()?),
+        Command::Corpus(Corpus::Import(import)) => say(&import.run()?),
+        Command::Corpus(Corpus::Report(report)) => say(&report.run()?),
         Command::Selftest(args) => train::<SelfTest>(&args),
         Command::Rhythm(args) => train::<Hear>(&args),
         Command::Export(args) => match args.task {

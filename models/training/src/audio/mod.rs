@@ -58,7 +58,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn broken(path: &Path, reason: impl Display) -> Self {
+    pub(crate) fn broken(path: &Path, reason: impl Display) -> Self {
         Self::Broken {
             path: path.to_owned(),
             reason: reason.to_string(),
@@ -693,7 +693,7 @@ fn note(recipe: &mut String, text: std::fmt::Arguments) {
 }
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 #[cfg(test)]
 mod tests {
