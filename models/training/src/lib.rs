@@ -11,6 +11,7 @@ pub mod config;
 pub mod curve;
 pub mod export;
 pub mod files;
+pub mod flow;
 pub mod layers;
 pub mod network;
 pub mod onnx;

@@ -6,6 +6,7 @@ use dance_training::audio::preview::Preview;
 use dance_training::checkpoint::{Checkpoint, Figures};
 use dance_training::config;
 use dance_training::export::{self, Numbers};
+use dance_training::flow::{See, eval as flow_eval, preview as flow_preview};
 use dance_training::rhythm::Hear;
 use dance_training::rhythm::cache::Features;
 use dance_training::selftest::SelfTest;
@@ -30,6 +31,9 @@ enum Command {
     Selftest(Train),
     /// Train the network that hears onsets, beats and downbeats.
     Rhythm(Train),
+    /// Optical flow.
+    #[command(subcommand)]
+    Flow(Flow),
     /// Write a trained network as ONNX, with its model card beside it.
     Export(Export),
     /// Measure a checkpoint or an exported network.
@@ -49,10 +53,25 @@ enum Audio {
     Features(Features),
 }
 
+#[derive(Subcommand)]
+enum Flow {
+    /// Train a network that sees motion.
+    Train(Train),
+    /// Measure end-point errors over a folder of pairs, beside zero flow.
+    Eval(flow_eval::Eval),
+    /// List the pairs of a folder.
+    List(flow_eval::List),
+    /// Write made-up pairs as files.
+    Pairs(flow_preview::Pairs),
+    /// Draw a sheet of pairs and their flow.
+    Preview(flow_preview::Preview),
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
     Selftest,
     Rhythm,
+    Flow,
 }
 
 #[derive(Args)]
@@ -125,13 +144,20 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Audio(Audio::Preview(preview)) => say(&preview.run()?.to_string()),
         Command::Selftest(args) => train::<SelfTest>(&args),
         Command::Rhythm(args) => train::<Hear>(&args),
+        Command::Flow(Flow::Train(args)) => train::<See>(&args),
+        Command::Flow(Flow::Eval(eval)) => say(&eval.run()?),
+        Command::Flow(Flow::List(list)) => say(&list.run()?),
+        Command::Flow(Flow::Pairs(pairs)) => say(&pairs.run()?),
+        Command::Flow(Flow::Preview(preview)) => say(&preview.run()?),
         Command::Export(args) => match args.task {
             Name::Selftest => export::<SelfTest>(&args),
             Name::Rhythm => export::<Hear>(&args),
+            Name::Flow => export::<See>(&args),
         },
         Command::Eval(args) => match args.task {
             Name::Selftest => eval::<SelfTest>(&args),
             Name::Rhythm => eval::<Hear>(&args),
+            Name::Flow => eval::<See>(&args),
         },
         Command::Card { model } => {
             let card = export::read_card(&model)?;
