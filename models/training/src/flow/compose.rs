@@ -12,8 +12,7 @@ use crate::audio::random::Random;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
-    /// The median of how far a scene's things go from frame to frame, in pixels of a frame 256
-    /// pixels wide.
+    /// The median of how far a scene's things go from frame to frame, in pixels.
     pub motion: f64,
     /// The deviation of its logarithm: how heavy the tails are, of fast scenes and of slow ones.
     pub tail: f64,
@@ -30,9 +29,9 @@ pub struct Recipe {
 impl Default for Recipe {
     fn default() -> Self {
         Self {
-            motion: 6.0,
+            motion: 9.0,
             tail: 0.9,
-            still_camera: 0.45,
+            still_camera: 0.35,
             figures: 0.7,
             blur: 0.3,
             defects: 0.35,
@@ -54,7 +53,7 @@ pub fn scene<'a>(
 ) -> Scene<'a> {
     let (w, h) = (width as f32, height as f32);
     let far = recipe.motion * (recipe.tail * random.normal()).exp();
-    let motion = (far / 256.0).min(FASTEST) as f32 * w.max(h);
+    let motion = far.min(FASTEST * f64::from(w.max(h))) as f32;
     let mut instants: Vec<Instant> = vec![0.0, 1.0];
     if random.chance(recipe.blur) {
         let shutter = random.range(0.15, 0.9) as f32;
@@ -135,6 +134,12 @@ pub fn scene<'a>(
     }
 }
 
+/// The size of the picture that things are to fit: smaller frames are rather parts of one than
+/// smaller ones.
+pub fn scale(extent: f32) -> f32 {
+    (extent + 256.0) / 2.0
+}
+
 fn thing<'a>(
     random: &mut Random,
     textures: &'a Textures,
@@ -143,7 +148,7 @@ fn thing<'a>(
     poses: &dyn Fn(&dyn Fn(Instant) -> Affine) -> Vec<Affine>,
 ) -> Layer<'a> {
     // Many small things and few large ones.
-    let size = w.max(h) * 0.06 * random.range(0.0, 2.4).exp() as f32;
+    let size = scale(w.max(h)) * 0.06 * random.range(0.0, 2.4).exp() as f32;
     let speed = motion * (random.normal() * 0.7 - 0.2).exp() as f32;
     let heading = random.range(0.0, std::f64::consts::TAU) as f32;
     let rests = random.chance(0.2);

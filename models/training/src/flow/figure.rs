@@ -1,5 +1,6 @@
 //! Figures of thin limbs that swing about their joints.
 
+use super::compose::scale;
 use super::geometry::{Affine, Part, Point, Shape};
 use super::scene::{Instant, Layer};
 use super::texture::{Texture, Textures};
@@ -52,7 +53,7 @@ struct Figure {
 
 impl Figure {
     fn random(random: &mut Random, width: f32, height: f32, motion: f32) -> Self {
-        let tall = height * random.range(0.35, 1.15) as f32;
+        let tall = scale(height) * random.range(0.35, 1.15) as f32;
         let swing = motion * random.range(0.3, 1.6) as f32;
         let any = |random: &mut Random, wide: f64| random.range(-wide, wide) as f32;
         let spine_angle = std::f32::consts::PI + any(random, 0.5);
