@@ -129,7 +129,7 @@ fn mix(a: Colour, b: Colour, t: f32) -> Colour {
 
 /// Colours that go together: around one hue as often as not.
 fn palette(random: &mut Random, n: usize) -> Vec<Colour> {
-    let base = [(); 3].map(|()| random.range(0.0, 255.0));
+    let base = [(); 3].map(|()| random.range(25.0, 230.0));
     let spread = if random.chance(0.5) {
         255.0
     } else {
@@ -367,7 +367,7 @@ fn cells(random: &mut Random) -> Vec<Colour> {
 /// Almost nothing: walls, skies, skin, plain cloth.
 fn plain(random: &mut Random) -> Vec<Colour> {
     let colour = palette(random, 1)[0];
-    let contrast = random.range(3.0, 60.0) as f32;
+    let contrast = random.range(12.0, 60.0) as f32;
     let persistence = random.range(0.2, 0.6);
     let field = fractal(random, persistence, 1);
     let shades = field
