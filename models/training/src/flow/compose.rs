@@ -123,7 +123,7 @@ pub fn scene<'a>(
             }
         }
         if n < things {
-            layers.push(thing(random, textures, [w, h], motion, &poses));
+            layers.push(thing(random, textures, [w, h], motion, &instants, &camera));
         }
     }
     Scene {
@@ -145,7 +145,8 @@ fn thing<'a>(
     textures: &'a Textures,
     [w, h]: [f32; 2],
     motion: f32,
-    poses: &dyn Fn(&dyn Fn(Instant) -> Affine) -> Vec<Affine>,
+    instants: &[Instant],
+    camera: &dyn Fn(Instant) -> Affine,
 ) -> Layer<'a> {
     // Many small things and few large ones.
     let size = scale(w.max(h)) * 0.06 * random.range(0.0, 2.4).exp() as f32;
@@ -175,7 +176,10 @@ fn thing<'a>(
     Layer {
         shape,
         bend,
-        poses: poses(&|t| rigid.pose(t)),
+        poses: instants
+            .iter()
+            .map(|&t| camera(t).after(&rigid.pose(t)))
+            .collect(),
         ..covered(random, textures)
     }
 }

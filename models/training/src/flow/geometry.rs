@@ -134,9 +134,8 @@ impl Bend {
                 ];
                 for (there, next, step) in neighbours {
                     if there {
-                        for axis in 0..2 {
-                            let slope = (nodes[next][axis] - nodes[at][axis]).abs() / step;
-                            steepest = steepest.max(slope);
+                        for (a, b) in nodes[next].iter().zip(nodes[at]) {
+                            steepest = steepest.max((a - b).abs() / step);
                         }
                     }
                 }

@@ -135,7 +135,7 @@ impl Procedural {
 }
 
 /// What the seed of the held-out textures and scenes differs by.
-const HELD_OUT: u64 = 0x5eed_0f_7e57;
+const HELD_OUT: u64 = 0x005e_ed0f_7e57;
 
 impl Source for Procedural {
     fn pair(&self, split: Split, index: u64, size: [usize; 2]) -> Result<Pair> {

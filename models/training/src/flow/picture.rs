@@ -36,7 +36,7 @@ const LARGEST: usize = 1 << 28;
 const UNKNOWN: f32 = 1e9;
 
 fn check(width: usize, height: usize) -> Result<usize> {
-    let n = width.checked_mul(height).unwrap_or(usize::MAX);
+    let n = width.saturating_mul(height);
     ensure!(
         n > 0 && n <= LARGEST,
         "{width} × {height} is no size of a picture"
