@@ -12,6 +12,7 @@ pub mod corpus;
 pub mod curve;
 pub mod export;
 pub mod files;
+pub mod flow;
 pub mod layers;
 pub mod network;
 pub mod onnx;

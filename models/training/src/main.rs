@@ -9,6 +9,7 @@ use dance_training::corpus::preview as corpus;
 use dance_training::corpus::recordings::Import;
 use dance_training::corpus::report::Report;
 use dance_training::export::{self, Numbers};
+use dance_training::flow::{See, eval as flow_eval, preview as flow_preview};
 use dance_training::rhythm::Hear;
 use dance_training::rhythm::cache::Features;
 use dance_training::selftest::SelfTest;
@@ -36,6 +37,9 @@ enum Command {
     Selftest(Train),
     /// Train the network that hears onsets, beats and downbeats.
     Rhythm(Train),
+    /// Optical flow.
+    #[command(subcommand)]
+    Flow(Flow),
     /// Write a trained network as ONNX, with its model card beside it.
     Export(Export),
     /// Measure a checkpoint or an exported network.
@@ -67,10 +71,25 @@ enum Corpus {
     Report(Report),
 }
 
+#[derive(Subcommand)]
+enum Flow {
+    /// Train a network that sees motion.
+    Train(Train),
+    /// Measure end-point errors over a folder of pairs, beside zero flow.
+    Eval(flow_eval::Eval),
+    /// List the pairs of a folder.
+    List(flow_eval::List),
+    /// Write made-up pairs as files.
+    Pairs(flow_preview::Pairs),
+    /// Draw a sheet of pairs and their flow.
+    Preview(flow_preview::Preview),
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
     Selftest,
     Rhythm,
+    Flow,
 }
 
 #[derive(Args)]
@@ -147,13 +166,20 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Corpus(Corpus::Report(report)) => say(&report.run()?),
         Command::Selftest(args) => train::<SelfTest>(&args),
         Command::Rhythm(args) => train::<Hear>(&args),
+        Command::Flow(Flow::Train(args)) => train::<See>(&args),
+        Command::Flow(Flow::Eval(eval)) => say(&eval.run()?),
+        Command::Flow(Flow::List(list)) => say(&list.run()?),
+        Command::Flow(Flow::Pairs(pairs)) => say(&pairs.run()?),
+        Command::Flow(Flow::Preview(preview)) => say(&preview.run()?),
         Command::Export(args) => match args.task {
             Name::Selftest => export::<SelfTest>(&args),
             Name::Rhythm => export::<Hear>(&args),
+            Name::Flow => export::<See>(&args),
         },
         Command::Eval(args) => match args.task {
             Name::Selftest => eval::<SelfTest>(&args),
             Name::Rhythm => eval::<Hear>(&args),
+            Name::Flow => eval::<See>(&args),
         },
         Command::Card { model } => {
             let card = export::read_card(&model)?;

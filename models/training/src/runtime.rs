@@ -71,6 +71,16 @@ impl Graph {
         Ok(Self { session, outputs })
     }
 
+    /// The extents of an input, -1 where they differ from call to call; none where there is no such
+    /// input.
+    pub fn input_shape(&self, name: &str) -> Option<Vec<i64>> {
+        let input = self.session.inputs().iter().find(|i| i.name() == name)?;
+        match input.dtype() {
+            ValueType::Tensor { shape, .. } => Some(shape.to_vec()),
+            _ => None,
+        }
+    }
+
     /// The float32 outputs by name.
     ///
     /// # Errors

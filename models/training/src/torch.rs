@@ -462,10 +462,11 @@ impl Ops for Torch {
     fn unary(&self, x: &Value, function: Unary) -> Result<Value> {
         Ok(Value(match function {
             Unary::Relu => x.f_relu()?,
-            // The binding's own has no slope.
+            // The binding's own has no slope; this one takes it as a weight that is not learned.
             Unary::LeakyRelu(slope) => {
                 ensure!((0.0..1.0).contains(&slope), "leaky_relu: slope {slope}");
-                x.f_maximum(&x.f_mul_scalar(f64::from(slope))?)?
+                let slope = Tensor::f_from_slice(&[slope])?.f_to_device(x.device())?;
+                x.f_prelu(&slope.f_to_kind(x.kind())?)?
             }
             Unary::Gelu => x.f_gelu("none")?,
             Unary::Silu => x.f_silu()?,

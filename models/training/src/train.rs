@@ -108,6 +108,9 @@ pub fn train<T: Task>(task: &T, plan: &Plan) -> Result<End> {
         interpreter,
         begin: begin - Duration::from_secs_f64(state.meta.seconds),
         progress: progress(training.steps),
+        since: Instant::now(),
+        steps: 0,
+        waited: Duration::ZERO,
     };
     if state.meta.step >= training.steps {
         return Ok(End::Finished);
@@ -184,6 +187,10 @@ struct Run<'a, T: Task> {
     /// When the training would have begun, had it never paused.
     begin: Instant,
     progress: ProgressBar,
+    /// Since when steps are timed, how many there were, and how long they waited for data.
+    since: Instant,
+    steps: u64,
+    waited: Duration,
 }
 
 impl<T: Task> Run<'_, T> {
@@ -200,10 +207,13 @@ impl<T: Task> Run<'_, T> {
         self.progress.reset_eta();
         for step in start..training.steps {
             let queue = &queues[((step - start) % training.workers as u64) as usize];
+            let asked = Instant::now();
             let batch = queue
                 .recv()
                 .context("the thread that makes batches has died")?
                 .with_context(|| format!("batch {step} of the training data"))?;
+            self.waited += asked.elapsed();
+            self.steps += 1;
             let (loss, norm) = self.step(state, step, &batch).map_err(|error| {
                 let kept = match step.checked_sub(1) {
                     Some(_) if self.plan.out.join(LAST).exists() => format!(
@@ -226,14 +236,20 @@ impl<T: Task> Run<'_, T> {
             let mut stopped = false;
             if done.is_multiple_of(training.validate_every) || finished {
                 let (losses, norms, count) = std::mem::take(&mut state.meta.since_validation);
+                let trained = std::mem::replace(&mut self.since, Instant::now()).elapsed();
+                let waited = std::mem::take(&mut self.waited).as_secs_f64();
+                let steps = std::mem::take(&mut self.steps) as f64;
                 for (series, value) in [
                     ("training/loss", losses / count as f64),
                     ("training/gradient norm", norms / count as f64),
                     ("training/learning rate", training.rate(step)),
+                    ("training/seconds a step", trained.as_secs_f64() / steps),
+                    ("training/share of waiting", waited / trained.as_secs_f64()),
                 ] {
                     state.curve.push(series, done, value);
                 }
                 stopped = self.validate(state)?;
+                self.since = Instant::now();
             }
             if done.is_multiple_of(training.checkpoint_every) || finished || stopped || out_of_time
             {

@@ -8,7 +8,8 @@ mod common;
 
 use anyhow::Result;
 use common::{Visitor, extents, inputs, visit};
-use dance_training::config::Precision;
+use dance_training::config::{self, Precision};
+use dance_training::flow::Settings;
 use dance_training::layers::Scope;
 use dance_training::network::{Array, Network, check_outputs};
 use dance_training::onnx;
@@ -95,6 +96,23 @@ fn the_selftest_network_is_the_same_in_both() {
     .unwrap();
     println!("selftest: {:.1e}", difference.max);
     assert!(difference.max <= 1e-4, "{difference:?}");
+}
+
+#[test]
+#[ignore = "needs ONNX Runtime: run models/training/parity.sh"]
+fn the_networks_of_optical_flow_are_the_same_in_both() {
+    for (text, size) in [
+        (include_str!("../config/flow-light.toml"), [256, 256]),
+        // Sizes that the levels do not divide.
+        (include_str!("../config/flow-light.toml"), [90, 70]),
+        (include_str!("../config/flow-pwc.toml"), [100, 72]),
+    ] {
+        let mut network = config::parse::<Settings>(text).unwrap().task.network;
+        [network.width, network.height] = size;
+        let difference = parity(&network).unwrap();
+        println!("{} at {size:?}: {:.1e}", network.name, difference.max);
+        assert!(difference.max <= 1e-4, "{}: {difference:?}", network.name);
+    }
 }
 
 #[test]

@@ -1,0 +1,210 @@
+//! `flow preview` and `flow pairs`: pairs to look at, and pairs as files.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use super::eval::{Errors, Model};
+use super::folder;
+use super::pair::{Pair, Source};
+use super::picture::Picture;
+use super::{See, Settings};
+use crate::config;
+use crate::task::{Split, Task};
+
+/// Which made-up pairs.
+#[derive(clap::Args, Debug)]
+pub struct Choice {
+    /// The configuration of the training.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// How many.
+    #[arg(long, default_value_t = 12)]
+    pub count: u64,
+    /// The number of the first.
+    #[arg(long, default_value_t = 0)]
+    pub first: u64,
+    /// Those to learn from; those held out unless given.
+    #[arg(long)]
+    pub training: bool,
+}
+
+impl Choice {
+    fn pairs(&self) -> Result<Vec<Pair>> {
+        let (config, _) = config::load::<Settings>(&self.config)?;
+        let size = [config.task.network.width, config.task.network.height];
+        let task = See::new(config.task, config.seed)?;
+        let split = if self.training {
+            Split::Training
+        } else {
+            Split::Test
+        };
+        (self.first..self.first + self.count)
+            .map(|index| task.procedural().pair(split, index, size))
+            .collect()
+    }
+}
+
+/// `flow pairs`: writes pairs as FlyingChairs does: `NUMBER_img1.png`, `NUMBER_img2.png`,
+/// `NUMBER_flow.flo`, and the limbs as `NUMBER_mask.png`.
+#[derive(clap::Args, Debug)]
+pub struct Pairs {
+    /// Which.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Where to.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+}
+
+impl Pairs {
+    /// Writes them.
+    ///
+    /// # Errors
+    /// What is missing, or what the file system says.
+    pub fn run(&self) -> Result<String> {
+        fs::create_dir_all(&self.out)
+            .with_context(|| format!("cannot make {}", self.out.display()))?;
+        let pairs = self.choice.pairs()?;
+        let mut length = 0.0;
+        for (n, pair) in pairs.iter().enumerate() {
+            let name = |what: &str| {
+                self.out
+                    .join(format!("{:05}_{what}", self.choice.first + n as u64))
+            };
+            pair.first.save(&name("img1.png"))?;
+            pair.second.save(&name("img2.png"))?;
+            pair.flow.save(&name("flow.flo"))?;
+            if let Some(limb) = &pair.limb {
+                let grey = |&is_limb: &bool| [if is_limb { 255 } else { 0 }; 3];
+                let pixels = limb.iter().map(grey).collect();
+                Picture {
+                    pixels,
+                    ..pair.first.clone()
+                }
+                .save(&name("mask.png"))?;
+            }
+            let mut errors = Errors::default();
+            errors.add(&pair.flow.still(), pair);
+            length += errors.mean() / pairs.len() as f64;
+        }
+        Ok(format!(
+            "{}: {} pairs, mean |flow| {length:.2} px",
+            self.out.display(),
+            pairs.len()
+        ))
+    }
+}
+
+/// `flow preview`: a sheet with a line for each pair: first frame, second frame, flow, and the flow
+/// that a network sees. In the flow the hue is the direction (right is red, left cyan), white is
+/// still, and the deepest colour is the pair's own fastest.
+#[derive(clap::Args, Debug)]
+pub struct Preview {
+    /// The configuration whose pairs to show.
+    #[arg(long, required_unless_present = "folder")]
+    pub config: Option<PathBuf>,
+    /// A folder whose pairs to show instead.
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
+    /// How many.
+    #[arg(long, default_value_t = 12)]
+    pub count: u64,
+    /// The number of the first.
+    #[arg(long, default_value_t = 0)]
+    pub first: u64,
+    /// Those to learn from; those held out unless given.
+    #[arg(long)]
+    pub training: bool,
+    /// An exported network; needs ONNX Runtime.
+    #[arg(long, value_name = "ONNX")]
+    pub model: Option<PathBuf>,
+    /// The PNG to write.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Width of a picture on the sheet, in pixels.
+const TILE: usize = 256;
+
+impl Preview {
+    fn pairs(&self) -> Result<Vec<Pair>> {
+        if let Some(folder) = &self.folder {
+            let entries = folder::find(folder)?;
+            let some = entries
+                .iter()
+                .skip(self.first as usize)
+                .take(self.count as usize);
+            return some.map(folder::Entry::load).collect();
+        }
+        let config = self
+            .config
+            .clone()
+            .context("a configuration or a folder is needed")?;
+        let choice = Choice {
+            config,
+            count: self.count,
+            first: self.first,
+            training: self.training,
+        };
+        choice.pairs()
+    }
+
+    /// Draws it.
+    ///
+    /// # Errors
+    /// What is missing, or what the file system says.
+    pub fn run(&self) -> Result<String> {
+        let pairs = self.pairs()?;
+        let mut model = self.model.as_deref().map(Model::load).transpose()?;
+        ensure!(!pairs.is_empty(), "there are no pairs to show");
+        let mut pixels = Vec::new();
+        let mut lines = Vec::new();
+        let columns = if model.is_some() { 4 } else { 3 };
+        for (n, pair) in pairs.iter().enumerate() {
+            let lengths = pair.flow.errors(&pair.flow.still());
+            let longest = lengths
+                .iter()
+                .copied()
+                .filter(|l| l.is_finite())
+                .fold(1.0, f32::max);
+            let mut row = vec![
+                pair.first.clone(),
+                pair.second.clone(),
+                pair.flow.colours(longest),
+            ];
+            let mut errors = Errors::default();
+            errors.add(&pair.flow.still(), pair);
+            let mut line = format!(
+                "{:>6}  mean |flow| {:6.2} px, fastest {longest:6.1}",
+                self.first + n as u64,
+                errors.mean()
+            );
+            if let Some(model) = &mut model {
+                let seen = model.flow(pair)?;
+                row.push(seen.colours(longest));
+                let mut errors = Errors::default();
+                errors.add(&seen, pair);
+                line += &format!(", EPE {:6.2}", errors.mean());
+            }
+            lines.push(line);
+            let height = (TILE * pair.first.height / pair.first.width).max(1);
+            let tiles: Vec<Picture> = row.iter().map(|tile| tile.scaled(TILE, height)).collect();
+            for y in 0..height {
+                for tile in &tiles {
+                    pixels.extend_from_slice(&tile.pixels[y * TILE..(y + 1) * TILE]);
+                }
+            }
+        }
+        let width = columns * TILE;
+        let sheet = Picture {
+            width,
+            height: pixels.len() / width,
+            pixels,
+        };
+        sheet.save(&self.out)?;
+        lines.push(self.out.display().to_string());
+        Ok(lines.join("\n"))
+    }
+}
