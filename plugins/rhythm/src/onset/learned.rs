@@ -7,7 +7,7 @@ use crate::network::{Activation, BANDS, FRAME_RATE, Failure, LogBands, Network};
 use crate::spectrum::Framer;
 
 /// Activation that an onset needs.
-const THRESHOLD: f32 = 0.5;
+const THRESHOLD: f32 = 0.4;
 /// Frames after an onset in which there is no other.
 const COMBINE: u32 = 3;
 
