@@ -120,7 +120,14 @@ file_uri() {
 # first_buffer KIND: whether uridecodebin finds audio or video in the media at uri, as the pipeline
 # will; the reason why not goes to standard output.
 first_buffer() {
-    timeout 60 gst-launch-1.0 -q uridecodebin uri="$uri" ! "$1/x-raw" ! fakesink num-buffers=1 2>&1
+    local reason _
+    # gst-launch links pads that come late, and can lose the race with their data.
+    for _ in 1 2 3; do
+        ! reason=$(timeout 60 gst-launch-1.0 -q uridecodebin uri="$uri" \
+            ! "$1/x-raw" ! fakesink num-buffers=1 2>&1) || return 0
+    done
+    printf '%s\n' "$reason"
+    return 1
 }
 
 # open_media MEDIA: sets uri and has_video; stops with the reason where there is no sound.

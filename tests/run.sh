@@ -39,7 +39,7 @@ check() {
 }
 
 need_packages "${build_packages[@]}" "${media_packages[@]}" bc jq meson ninja-build shellcheck \
-    gstreamer1.0-x libgstreamer-plugins-bad1.0-dev python3-gst-1.0 python3-pip \
+    gstreamer1.0-x gstreamer1.0-plugins-base-apps libgstreamer-plugins-bad1.0-dev python3-gst-1.0 python3-pip \
     fretsonfire-songs-sectoid
 command -v cargo >/dev/null || die "Rust is missing: install 1.92 or newer from https://rustup.rs"
 rustc --version
