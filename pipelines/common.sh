@@ -121,9 +121,9 @@ file_uri() {
 # will; the reason why not goes to standard output.
 first_buffer() {
     local reason _
-    # gst-launch links pads that come late, and can lose the race with their data.
+    # gst-launch links pads that come late, and can lose the race with their data or wait for ever.
     for _ in 1 2 3; do
-        ! reason=$(timeout 60 gst-launch-1.0 -q uridecodebin uri="$uri" \
+        ! reason=$(timeout 20 gst-launch-1.0 -q uridecodebin uri="$uri" \
             ! "$1/x-raw" ! fakesink num-buffers=1 2>&1) || return 0
     done
     printf '%s\n' "$reason"
