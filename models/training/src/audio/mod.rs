@@ -167,15 +167,20 @@ impl Config {
     /// # Errors
     /// [`Error::Missing`] without the file, [`Error::Broken`] with the line that is wrong in it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        if !path.is_file() {
-            return Err(Error::Missing {
-                what: "configuration",
-                path: path.to_owned(),
-            });
-        }
-        let text = std::fs::read_to_string(path).map_err(|e| Error::broken(path, e))?;
-        toml::from_str(&text).map_err(|e| Error::broken(path, e))
+        read_toml(path)
     }
+}
+
+/// A configuration in a TOML file.
+pub(crate) fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    if !path.is_file() {
+        return Err(Error::Missing {
+            what: "configuration",
+            path: path.to_owned(),
+        });
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| Error::broken(path, e))?;
+    toml::from_str(&text).map_err(|e| Error::broken(path, e))
 }
 
 /// One beat.

@@ -140,14 +140,7 @@ impl Config {
     /// # Errors
     /// [`Error::Missing`] without the file, [`Error::Broken`] with the line that is wrong in it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        if !path.is_file() {
-            return Err(Error::Missing {
-                what: "configuration",
-                path: path.to_owned(),
-            });
-        }
-        let text = std::fs::read_to_string(path).map_err(|e| Error::broken(path, e))?;
-        toml::from_str(&text).map_err(|e| Error::broken(path, e))
+        audio::read_toml(path)
     }
 
     fn check(&self) -> Result<(), Error> {

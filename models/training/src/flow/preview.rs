@@ -1,7 +1,7 @@
 //! `flow preview` and `flow pairs`: pairs to look at, and pairs as files.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
@@ -16,9 +16,6 @@ use crate::task::{Split, Task};
 /// Which made-up pairs.
 #[derive(clap::Args, Debug)]
 pub struct Choice {
-    /// The configuration of the training.
-    #[arg(long)]
-    pub config: PathBuf,
     /// How many.
     #[arg(long, default_value_t = 12)]
     pub count: u64,
@@ -31,8 +28,8 @@ pub struct Choice {
 }
 
 impl Choice {
-    fn pairs(&self) -> Result<Vec<Pair>> {
-        let (config, _) = config::load::<Settings>(&self.config)?;
+    fn pairs(&self, config: &Path) -> Result<Vec<Pair>> {
+        let (config, _) = config::load::<Settings>(config)?;
         let size = [config.task.network.width, config.task.network.height];
         let task = See::new(config.task, config.seed)?;
         let split = if self.training {
@@ -50,6 +47,9 @@ impl Choice {
 /// `NUMBER_flow.flo`, and the limbs as `NUMBER_mask.png`.
 #[derive(clap::Args, Debug)]
 pub struct Pairs {
+    /// The configuration of the training.
+    #[arg(long)]
+    pub config: PathBuf,
     /// Which.
     #[command(flatten)]
     pub choice: Choice,
@@ -66,7 +66,7 @@ impl Pairs {
     pub fn run(&self) -> Result<String> {
         fs::create_dir_all(&self.out)
             .with_context(|| format!("cannot make {}", self.out.display()))?;
-        let pairs = self.choice.pairs()?;
+        let pairs = self.choice.pairs(&self.config)?;
         let mut length = 0.0;
         for (n, pair) in pairs.iter().enumerate() {
             let name = |what: &str| {
@@ -108,15 +108,9 @@ pub struct Preview {
     /// A folder whose pairs to show instead.
     #[arg(long)]
     pub folder: Option<PathBuf>,
-    /// How many.
-    #[arg(long, default_value_t = 12)]
-    pub count: u64,
-    /// The number of the first.
-    #[arg(long, default_value_t = 0)]
-    pub first: u64,
-    /// Those to learn from; those held out unless given.
-    #[arg(long)]
-    pub training: bool,
+    /// Which of them.
+    #[command(flatten)]
+    pub choice: Choice,
     /// An exported network; needs ONNX Runtime.
     #[arg(long, value_name = "ONNX")]
     pub model: Option<PathBuf>,
@@ -134,21 +128,15 @@ impl Preview {
             let entries = folder::find(folder)?;
             let some = entries
                 .iter()
-                .skip(self.first as usize)
-                .take(self.count as usize);
+                .skip(self.choice.first as usize)
+                .take(self.choice.count as usize);
             return some.map(folder::Entry::load).collect();
         }
         let config = self
             .config
-            .clone()
+            .as_deref()
             .context("a configuration or a folder is needed")?;
-        let choice = Choice {
-            config,
-            count: self.count,
-            first: self.first,
-            training: self.training,
-        };
-        choice.pairs()
+        self.choice.pairs(config)
     }
 
     /// Draws it.
@@ -178,7 +166,7 @@ impl Preview {
             errors.add(&pair.flow.still(), pair);
             let mut line = format!(
                 "{:>6}  mean |flow| {:6.2} px, fastest {longest:6.1}",
-                self.first + n as u64,
+                self.choice.first + n as u64,
                 errors.mean()
             );
             if let Some(model) = &mut model {

@@ -26,8 +26,8 @@ const KERNEL: usize = 5;
 /// and frequency, then residual blocks of convolutions over time whose dilation doubles from block
 /// to block. Theirs looks both ways; this one looks back only, and carries what it must remember
 /// as state, so that it runs on a stream frame by frame. What lies further back than the blocks
-/// reach, a gated recurrent unit remembers: to reach as far with more blocks would mean states ten
-/// times as large, whose copying takes most of the time of a frame.
+/// reach, a gated recurrent unit remembers: every further block would
+/// double the states, whose copying takes most of the time of a frame.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rhythm {

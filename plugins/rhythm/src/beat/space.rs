@@ -237,4 +237,15 @@ mod tests {
         }
         assert!((space.prior.iter().sum::<f32>() - 1.0).abs() < 1e-4);
     }
+
+    #[test]
+    fn a_diagonal_has_a_number_below_that_of_a_jump() {
+        let config = Config {
+            min_bpm: crate::beat::LOWEST_BPM,
+            ..Config::new(crate::beat::HIGHEST_FRAME_RATE)
+        };
+        let space = Space::new(crate::beat::HIGHEST_FRAME_RATE, &config);
+        let count = space.changes.diagonals.len();
+        assert!((1..usize::from(u8::MAX)).contains(&count), "{count}");
+    }
 }
