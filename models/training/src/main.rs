@@ -65,6 +65,8 @@ enum Corpus {
     Preview(corpus::Preview),
     /// Write clips with all their truth into a folder.
     Write(corpus::Write),
+    /// Write pairs of frames with the flow between them.
+    Pairs(corpus::Pairs),
     /// Cut clips out of recorded videos: AIST++, Let's Dance, Dance-50, any folder.
     Import(Import),
     /// Measure the clips: rhythm, truth, variety, speed.
@@ -162,6 +164,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Audio(Audio::Preview(preview)) => say(&preview.run()?.to_string()),
         Command::Corpus(Corpus::Preview(preview)) => say(&preview.run()?),
         Command::Corpus(Corpus::Write(write)) => say(&write.run()?),
+        Command::Corpus(Corpus::Pairs(pairs)) => say(&pairs.run()?),
         Command::Corpus(Corpus::Import(import)) => say(&import.run()?),
         Command::Corpus(Corpus::Report(report)) => say(&report.run()?),
         Command::Selftest(args) => train::<SelfTest>(&args),

@@ -8,6 +8,7 @@ pub mod beat;
 pub mod feature;
 pub mod mel;
 pub mod metrics;
+pub mod motion;
 pub mod network;
 pub mod onset;
 pub mod resample;

@@ -1,9 +1,13 @@
-//! `corpus preview`: contact sheets to look at, and `corpus write`: clips in a folder.
+//! `corpus preview`: contact sheets to look at; `corpus write`: clips in a folder; `corpus pairs`:
+//! frames with the flow between them.
 
-use super::clip::{Clip, Info};
-use super::skeleton::STICKS;
+use super::clip::{Clip, Frames, Info};
+use super::skeleton::{self, STICKS};
 use super::{Config, Corpus, Error, Factor, Share, folder, kinetics};
+use crate::flow::pair::Pair;
+use crate::flow::picture as flow;
 use crate::task::Split;
+use anyhow::Context as _;
 use epaint_default_fonts::UBUNTU_LIGHT;
 use ndarray::{Array3, Axis, s};
 use plotters::prelude::*;
@@ -78,7 +82,18 @@ impl Choice {
     /// # Errors
     /// As [`Config::read`] and [`Corpus::new`].
     pub fn corpus(&self) -> Result<Corpus, Error> {
+        self.corpus_at(None)
+    }
+
+    /// The corpus of these clips at another frame rate.
+    fn corpus_at(&self, fps: Option<f32>) -> Result<Corpus, Error> {
         let mut config = Config::read(&self.config)?;
+        if let Some(fps) = fps {
+            // Clips last as long as before, as their songs do.
+            let frames = config.seconds() * f64::from(fps);
+            config.picture.frames = frames.round() as usize;
+            config.picture.fps = fps;
+        }
         if self.capsules {
             config.bodies = None;
         }
@@ -149,6 +164,94 @@ impl Write {
         }
         Ok(format!("{} clips: {}", self.count, self.out.display()))
     }
+}
+
+/// Writes pairs of neighbouring frames and the flow between them, for optical flow to learn from or
+/// to be measured on, as `flow pairs` does. Limbs are the arms and legs, where they move.
+#[derive(clap::Args, Debug)]
+pub struct Pairs {
+    /// Which clips.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Where to.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// How many pairs.
+    #[arg(long, default_value_t = 100)]
+    pub count: u64,
+    /// Pairs of each clip.
+    #[arg(long, default_value_t = 4)]
+    pub each: u64,
+    /// Frames a second, instead of the configuration's: fewer move farther.
+    #[arg(long)]
+    pub fps: Option<f32>,
+}
+
+impl Pairs {
+    /// Makes the pairs.
+    ///
+    /// # Errors
+    /// As [`Choice::corpus`] and [`Pair::save`].
+    pub fn run(&self) -> anyhow::Result<String> {
+        let corpus = self.choice.corpus_at(self.fps)?;
+        let each = self.each.clamp(1, corpus.config().picture.frames as u64 - 1);
+        std::fs::create_dir_all(&self.out)
+            .with_context(|| format!("cannot make {}", self.out.display()))?;
+        let mut scene = None;
+        for n in 0..self.count {
+            if n % each == 0 {
+                scene = Some(corpus.scene(self.choice.first + n / each)?);
+            }
+            let Some(scene) = &scene else { continue };
+            // As far apart as they can be.
+            let t = (n % each) as usize * (scene.len() - 1) / each as usize;
+            pair(&scene.pair(t)).save(&self.out, self.choice.first * each + n)?;
+        }
+        Ok(format!("{} pairs: {}", self.count, self.out.display()))
+    }
+}
+
+/// Two frames as a pair.
+fn pair(frames: &Frames) -> Pair {
+    let (_, height, width, _) = frames.pixels.dim();
+    let picture = |t| {
+        let pixels = frames.pixels.index_axis(Axis(0), t);
+        let places = (0..height * width).map(|at| (at / width, at % width));
+        flow::Picture {
+            width,
+            height,
+            pixels: places
+                .map(|(y, x)| [0, 1, 2].map(|c| pixels[[y, x, c]]))
+                .collect(),
+        }
+    };
+    let forward = frames.forward.index_axis(Axis(0), 0);
+    let places = || (0..height * width).map(|at| (at / width, at % width));
+    let vectors: Vec<[f32; 2]> = places()
+        .map(|(y, x)| [0, 1].map(|axis| forward[[axis, y, x]]))
+        .collect();
+    let limb = places().map(|(y, x)| {
+        let [u, v] = vectors[y * width + x];
+        let part = usize::from(frames.parts[[0, y, x]]);
+        part > 0 && is_limb(part - 1) && u.hypot(v) > 0.5
+    });
+    Pair {
+        first: picture(0),
+        second: picture(1),
+        limb: Some(limb.collect()),
+        visible: Some(places().map(|(y, x)| !frames.occluded[[0, y, x]]).collect()),
+        flow: flow::Flow {
+            width,
+            height,
+            vectors,
+        },
+    }
+}
+
+/// Whether a bone belongs to an arm or a leg.
+fn is_limb(bone: usize) -> bool {
+    let name = skeleton::NAMES[bone];
+    (name.starts_with("l-") || name.starts_with("r-")) && !name.ends_with("clavicle")
 }
 
 /// Rows of a clip's title and of its strip of time.

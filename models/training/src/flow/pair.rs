@@ -27,8 +27,31 @@ pub struct Pair {
     pub limb: Option<Vec<bool>>,
 }
 
-/// Where pairs come from: one source makes them up, one reads a folder; whoever renders dancers
-/// adds another.
+impl Pair {
+    /// Writes it as FlyingChairs does: `NUMBER_img1.png`, `NUMBER_img2.png`, `NUMBER_flow.flo`, and
+    /// the limbs, where they are known, as `NUMBER_mask.png`.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, folder: &Path, number: u64) -> Result<()> {
+        let name = |what: &str| folder.join(format!("{number:05}_{what}"));
+        self.first.save(&name("img1.png"))?;
+        self.second.save(&name("img2.png"))?;
+        self.flow.save(&name("flow.flo"))?;
+        if let Some(limb) = &self.limb {
+            let grey = |&is_limb: &bool| [if is_limb { 255 } else { 0 }; 3];
+            let mask = Picture {
+                pixels: limb.iter().map(grey).collect(),
+                ..self.first.clone()
+            };
+            mask.save(&name("mask.png"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Where pairs come from: one source makes them up, one reads a folder, which may have been written
+/// from the corpus of dances.
 pub trait Source: Send + Sync {
     /// The pair number `index` of a split, of `[width, height]` pixels, every vector known: the
     /// same each time it is asked for. Splits share nothing.
@@ -209,16 +232,22 @@ impl Source for Folder {
     }
 }
 
-/// A part of a pair, mirrored as often as not; none where it is too small.
+/// A part of a pair in one of the eight positions that turning and mirroring give; none where it is
+/// too small.
 fn crop(pair: &Pair, random: &mut Random, [width, height]: [usize; 2]) -> Option<Pair> {
     let flow = &pair.flow;
-    let left = random.index(flow.width.checked_sub(width)? + 1);
-    let top = random.index(flow.height.checked_sub(height)? + 1);
-    let is_mirrored = random.chance(0.5);
+    let flips = [(); 2].map(|()| random.chance(0.5));
+    let is_turned = random.chance(0.5);
+    let across = |[x, y]: [usize; 2]| if is_turned { [y, x] } else { [x, y] };
+    // Sides of the part as it lies in the whole.
+    let sides = across([width, height]);
+    let left = random.index(flow.width.checked_sub(sides[0])? + 1);
+    let top = random.index(flow.height.checked_sub(sides[1])? + 1);
     let places: Vec<usize> = (0..width * height)
         .map(|at| {
-            let (x, y) = (at % width, at / width);
-            let x = if is_mirrored { width - 1 - x } else { x };
+            let [x, y] = across([at % width, at / width]);
+            let x = if flips[0] { sides[0] - 1 - x } else { x };
+            let y = if flips[1] { sides[1] - 1 - y } else { y };
             (top + y) * flow.width + left + x
         })
         .collect();
@@ -231,17 +260,21 @@ fn crop(pair: &Pair, random: &mut Random, [width, height]: [usize; 2]) -> Option
         let from = from.as_ref()?;
         Some(places.iter().map(|&at| from[at]).collect())
     };
-    let sign = if is_mirrored { -1.0 } else { 1.0 };
+    let vector = |at: usize| {
+        let [u, v] = flow.vectors[at];
+        let [u, v] = [
+            if flips[0] { -u } else { u },
+            if flips[1] { -v } else { v },
+        ];
+        if is_turned { [v, u] } else { [u, v] }
+    };
     Some(Pair {
         first: picture(&pair.first),
         second: picture(&pair.second),
         flow: Flow {
             width,
             height,
-            vectors: places
-                .iter()
-                .map(|&at| [sign * flow.vectors[at][0], flow.vectors[at][1]])
-                .collect(),
+            vectors: places.iter().map(|&at| vector(at)).collect(),
         },
         visible: mask(&pair.visible),
         limb: mask(&pair.limb),
@@ -380,41 +413,51 @@ mod tests {
     }
 
     #[test]
-    fn a_mirrored_part_moves_the_other_way() {
-        let vectors = (0..12 * 8).map(|n| [1.0, (n % 12) as f32]).collect();
-        let picture = Picture {
-            width: 12,
-            height: 8,
-            pixels: (0..96).map(|n| [n, 0, 0]).collect(),
+    fn a_part_in_any_position_moves_as_it_shows() {
+        // A picture that moves by (2, 1), and tells where each pixel is.
+        let pixel = |x: usize, y: usize| [(16 * x) as u8, (16 * y) as u8, 7];
+        let size = |pixels, width, height| Picture {
+            width,
+            height,
+            pixels,
+        };
+        let shown = |by: [usize; 2]| {
+            let at = |n: usize| pixel(n % 12 + 2 - by[0], n / 12 + 1 - by[1]);
+            size((0..12 * 8).map(at).collect(), 12, 8)
         };
         let pair = Pair {
-            first: picture.clone(),
-            second: picture,
+            first: shown([0, 0]),
+            second: shown([2, 1]),
             flow: Flow {
                 width: 12,
                 height: 8,
-                vectors,
+                vectors: vec![[2.0, 1.0]; 12 * 8],
             },
             visible: None,
             limb: Some((0..96).map(|n| n % 2 == 0).collect()),
         };
-        let (mut mirrored, mut straight) = (0, 0);
-        for n in 0..40 {
-            let part = crop(&pair, &mut Random::new(1, n), [5, 4]).unwrap();
-            let at = usize::from(part.first.pixels[0][0]);
-            let [dx, column] = part.flow.vectors[0];
-            assert_eq!(at % 12, column as usize);
-            assert_eq!(part.limb.as_ref().unwrap()[0], at % 2 == 0);
-            let next = usize::from(part.first.pixels[1][0]);
-            if dx < 0.0 {
-                mirrored += 1;
-                assert_eq!(next, at - 1);
-            } else {
-                straight += 1;
-                assert_eq!(next, at + 1);
+        let mut seen = std::collections::BTreeSet::new();
+        for n in 0..200 {
+            let part = crop(&pair, &mut Random::new(1, n), [6, 5]).unwrap();
+            let [u, v] = part.flow.vectors[0].map(|x| x as isize);
+            seen.insert((u, v));
+            let mut both = 0;
+            for y in 0..5 {
+                for x in 0..6 {
+                    let (x2, y2) = (x + u, y + v);
+                    if (0..6).contains(&x2) && (0..5).contains(&y2) {
+                        both += 1;
+                        let at = |x: isize, y: isize| (y * 6 + x) as usize;
+                        let (from, to) = (at(x, y), at(x2, y2));
+                        assert_eq!(part.first.pixels[from], part.second.pixels[to]);
+                        let column = usize::from(part.first.pixels[from][0]) / 16 - 2;
+                        assert_eq!(part.limb.as_ref().unwrap()[from], column % 2 == 0);
+                    }
+                }
             }
+            assert!(both > 0);
         }
-        assert!(mirrored > 5 && straight > 5);
-        assert!(crop(&pair, &mut Random::new(1, 0), [13, 4]).is_none());
+        assert_eq!(seen.len(), 8, "{seen:?}");
+        assert!(crop(&pair, &mut Random::new(1, 0), [13, 13]).is_none());
     }
 }

@@ -43,8 +43,7 @@ impl Choice {
     }
 }
 
-/// `flow pairs`: writes pairs as FlyingChairs does: `NUMBER_img1.png`, `NUMBER_img2.png`,
-/// `NUMBER_flow.flo`, and the limbs as `NUMBER_mask.png`.
+/// `flow pairs`: writes pairs, as [`Pair::save`] does.
 #[derive(clap::Args, Debug)]
 pub struct Pairs {
     /// The configuration of the training.
@@ -69,22 +68,7 @@ impl Pairs {
         let pairs = self.choice.pairs(&self.config)?;
         let mut length = 0.0;
         for (n, pair) in pairs.iter().enumerate() {
-            let name = |what: &str| {
-                self.out
-                    .join(format!("{:05}_{what}", self.choice.first + n as u64))
-            };
-            pair.first.save(&name("img1.png"))?;
-            pair.second.save(&name("img2.png"))?;
-            pair.flow.save(&name("flow.flo"))?;
-            if let Some(limb) = &pair.limb {
-                let grey = |&is_limb: &bool| [if is_limb { 255 } else { 0 }; 3];
-                let pixels = limb.iter().map(grey).collect();
-                Picture {
-                    pixels,
-                    ..pair.first.clone()
-                }
-                .save(&name("mask.png"))?;
-            }
+            pair.save(&self.out, self.choice.first + n as u64)?;
             let mut errors = Errors::default();
             errors.add(&pair.flow.still(), pair);
             length += errors.mean() / pairs.len() as f64;
