@@ -1,9 +1,10 @@
-//! GStreamer elements that hear the rhythm of music and show it.
+//! GStreamer elements that hear the rhythm of music, see that of dancing, and show both.
 //!
 //! Loading the plugin registers elements and the meta, and does nothing else.
 
 use gst::glib;
 
+pub mod hoof;
 mod lock;
 mod markcombiner;
 pub mod marks;
@@ -12,6 +13,7 @@ mod onsetdetect;
 mod rhythmoverlay;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    hoof::register();
     marks::register();
     markcombiner::register(plugin)?;
     marksink::register(plugin)?;
