@@ -9,6 +9,7 @@ mod lock;
 mod markcombiner;
 pub mod marks;
 mod marksink;
+mod model;
 mod onsetdetect;
 mod rhythmoverlay;
 

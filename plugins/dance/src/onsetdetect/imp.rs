@@ -1,7 +1,6 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use dance_inference::Progress;
 use dance_rhythm::analyzer::{Analyzer, Config, Event};
 use dance_rhythm::network::{Failure, Network};
 use dance_rhythm::{beat, onset};
@@ -14,6 +13,7 @@ use super::downmix::Downmix;
 use super::{Emit, Method, Mode, network};
 use crate::lock::lock;
 use crate::marks::{self, Kind, Mark};
+use crate::model;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -626,7 +626,7 @@ fn marks_events<'a>(source: &'a str, marks: &'a [Mark]) -> impl Iterator<Item = 
 #[derive(Default)]
 struct Hearing {
     /// What was wanted when this was found; nothing before and after a failure.
-    wanted: Option<(Method, network::Settings)>,
+    wanted: Option<(Method, model::Settings)>,
     /// `Auto` while it is not known.
     active: Method,
     ear: Ear,
@@ -648,7 +648,7 @@ enum Ear {
     #[default]
     Without,
     /// From READY on.
-    Found(Box<network::Found>),
+    Found(Box<model::Found>),
     /// From PAUSED on, and still in READY after it, so that the next start is a fast one.
     Loaded(Arc<network::Loaded>),
 }
@@ -657,7 +657,7 @@ pub struct OnsetDetect {
     sinkpad: gst::Pad,
     srcpad: gst::Pad,
     settings: Mutex<Settings>,
-    network: Mutex<network::Settings>,
+    network: Mutex<model::Settings>,
     hearing: Mutex<Hearing>,
     state: Mutex<State>,
 }
@@ -672,7 +672,7 @@ impl OnsetDetect {
         }
         self.hear(Hearing::default());
         let (active, ear) = match method {
-            Method::Auto | Method::Model => match network::find(&wanted.1) {
+            Method::Auto | Method::Model => match model::find(&network::NEED, &wanted.1) {
                 Ok(found) => (Method::Model, Ear::Found(Box::new(found))),
                 Err(err) => {
                     self.do_without_network(&err)?;
@@ -703,52 +703,12 @@ impl OnsetDetect {
                 }
             }
         };
-        let slow = found.is_slow();
-        let tell = |kind, text: &str| {
-            if slow {
-                let obj = self.obj();
-                let message = gst::message::Progress::builder(kind, "load-model", text);
-                // Without a bus there is nobody to tell.
-                let _ = obj.post_message(message.src(&*obj).build());
-            }
-        };
-        tell(gst::ProgressType::Start, "Loading the model");
-        let loaded = found.load(&mut |progress| match progress {
-            Progress::Building { providers } => tell(
-                gst::ProgressType::Continue,
-                &format!("Building the model for {providers}"),
-            ),
-            Progress::WarmingUp { .. } => {
-                tell(gst::ProgressType::Continue, "Running the model on silence");
-            }
-            _ => (),
-        });
+        let loaded = found
+            .load(self.obj().upcast_ref(), network::Loaded::warm_up)
+            .and_then(network::Loaded::new);
         let loaded = match loaded {
-            Ok(loaded) => {
-                tell(gst::ProgressType::Complete, "The model is loaded");
-                gst::info!(
-                    CAT,
-                    imp = self,
-                    "hearing through {} on {}",
-                    loaded.path().display(),
-                    loaded.provider()
-                );
-                for fallback in loaded.fallbacks() {
-                    gst::element_imp_warning!(
-                        self,
-                        gst::ResourceError::NotFound,
-                        (
-                            "the execution provider {} is not used: {}; the model runs on {}",
-                            fallback.provider,
-                            fallback.reason,
-                            loaded.provider()
-                        )
-                    );
-                }
-                loaded
-            }
+            Ok(loaded) => loaded,
             Err(err) => {
-                tell(gst::ProgressType::Error, "The model could not be loaded");
                 self.hear(Hearing::default());
                 self.do_without_network(&err)?;
                 self.hear(Hearing::SUPERFLUX);
@@ -779,7 +739,7 @@ impl OnsetDetect {
     }
 
     /// What to do about a network that cannot be had: fails where it was asked for.
-    fn do_without_network(&self, err: &network::Error) -> Result<(), gst::ErrorMessage> {
+    fn do_without_network(&self, err: &model::Error) -> Result<(), gst::ErrorMessage> {
         if self.model_is_asked_for() {
             return Err(err.message());
         }
@@ -800,7 +760,7 @@ impl OnsetDetect {
     }
 
     /// The network for a new stream, if one is heard through.
-    fn network(&self, settings: &Settings) -> Result<Option<Box<dyn Network>>, network::Error> {
+    fn network(&self, settings: &Settings) -> Result<Option<Box<dyn Network>>, model::Error> {
         let loaded = match &lock(&self.hearing).ear {
             Ear::Loaded(loaded) => loaded.clone(),
             Ear::Without | Ear::Found(_) => return Ok(None),
@@ -1096,37 +1056,11 @@ impl ObjectSubclass for OnsetDetect {
 impl ObjectImpl for OnsetDetect {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            vec![
+            let mut all = model::Settings::properties(network::NEED.file);
+            all.extend([
                 glib::ParamSpecEnum::builder::<Method>("method")
                     .nick("Method")
                     .blurb("What onsets and beats are heard with")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecString::builder("model")
-                    .nick("Model")
-                    .blurb("The model's file, *.onnx, with its card, *.toml, beside it; none = look for rhythm.onnx")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecString::builder("onnxruntime-library")
-                    .nick("Library of ONNX Runtime")
-                    .blurb("The file of ONNX Runtime's shared library; none = ORT_DYLIB_PATH, the plugin's folder, the system's")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecString::builder("execution-provider")
-                    .nick("Execution provider")
-                    .blurb("What the model must run on: tensorrt, cuda, cpu, or several with commas, the first preferred")
-                    .default_value(network::DEFAULT_PROVIDERS)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecBoolean::builder("allow-fallback")
-                    .nick("Allow fall-back")
-                    .blurb("Go on without execution providers that cannot be had, with a warning, instead of an error")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("device")
-                    .nick("Device")
-                    .blurb("The GPU that the model runs on, as CUDA counts them")
-                    .maximum(i32::MAX as u32)
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecEnum::builder::<Method>("active-method")
@@ -1212,7 +1146,8 @@ impl ObjectImpl for OnsetDetect {
                     .blurb("Counts of samples, of marks by kind, and of what went wrong")
                     .read_only()
                     .build(),
-            ]
+            ]);
+            all
         });
         &PROPERTIES
     }
@@ -1224,11 +1159,8 @@ impl ObjectImpl for OnsetDetect {
         // GObject checked type and range against the param specs above.
         macro_rules! set {
             ($field:ident) => {
-                set!(settings.$field)
-            };
-            ($group:ident.$field:ident) => {
                 if let Ok(value) = value.get() {
-                    $group.$field = value;
+                    settings.$field = value;
                 }
             };
         }
@@ -1243,19 +1175,9 @@ impl ObjectImpl for OnsetDetect {
             "offset" => set!(offset),
             "post-messages" => set!(post_messages),
             "emit" => set!(emit),
-            // An empty name is none.
-            "model" => network.model = value.get().ok().filter(|name: &String| !name.is_empty()),
-            "onnxruntime-library" => {
-                network.library = value.get().ok().filter(|name: &String| !name.is_empty());
+            name => {
+                network.set(name, value);
             }
-            "execution-provider" => {
-                network.providers = value
-                    .get()
-                    .unwrap_or_else(|_| network::DEFAULT_PROVIDERS.to_owned());
-            }
-            "allow-fallback" => set!(network.allow_fallback),
-            "device" => set!(network.device),
-            _ => (),
         }
         let after = *settings;
         drop((settings, network));
@@ -1279,11 +1201,6 @@ impl ObjectImpl for OnsetDetect {
             "offset" => settings.offset.to_value(),
             "post-messages" => settings.post_messages.to_value(),
             "emit" => settings.emit.to_value(),
-            "model" => lock(&self.network).model.to_value(),
-            "onnxruntime-library" => lock(&self.network).library.to_value(),
-            "execution-provider" => lock(&self.network).providers.to_value(),
-            "allow-fallback" => lock(&self.network).allow_fallback.to_value(),
-            "device" => lock(&self.network).device.to_value(),
             "active-method" => lock(&self.hearing).active.to_value(),
             "active-execution-provider" => match &lock(&self.hearing).ear {
                 Ear::Loaded(loaded) => loaded.provider().to_value(),
@@ -1291,7 +1208,9 @@ impl ObjectImpl for OnsetDetect {
             },
             "tempo" => lock(&self.state).bpm.to_value(),
             "stats" => self.stats().to_value(),
-            _ => pspec.default_value().clone(),
+            name => {
+                (lock(&self.network).get(name)).unwrap_or_else(|| pspec.default_value().clone())
+            }
         }
     }
 
