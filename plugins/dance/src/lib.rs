@@ -5,6 +5,7 @@
 use gst::glib;
 
 pub mod hoof;
+mod hoofflow;
 mod lock;
 mod markcombiner;
 pub mod marks;
@@ -16,6 +17,7 @@ mod rhythmoverlay;
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     hoof::register();
     marks::register();
+    hoofflow::register(plugin)?;
     markcombiner::register(plugin)?;
     marksink::register(plugin)?;
     onsetdetect::register(plugin)?;

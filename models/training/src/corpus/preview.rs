@@ -194,7 +194,9 @@ impl Pairs {
     /// As [`Choice::corpus`] and [`Pair::save`].
     pub fn run(&self) -> anyhow::Result<String> {
         let corpus = self.choice.corpus_at(self.fps)?;
-        let each = self.each.clamp(1, corpus.config().picture.frames as u64 - 1);
+        let each = self
+            .each
+            .clamp(1, corpus.config().picture.frames as u64 - 1);
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("cannot make {}", self.out.display()))?;
         let mut scene = None;

@@ -262,10 +262,7 @@ fn crop(pair: &Pair, random: &mut Random, [width, height]: [usize; 2]) -> Option
     };
     let vector = |at: usize| {
         let [u, v] = flow.vectors[at];
-        let [u, v] = [
-            if flips[0] { -u } else { u },
-            if flips[1] { -v } else { v },
-        ];
+        let [u, v] = [if flips[0] { -u } else { u }, if flips[1] { -v } else { v }];
         if is_turned { [v, u] } else { [u, v] }
     };
     Some(Pair {

@@ -7,10 +7,15 @@
 
 use std::sync::LazyLock;
 
+use gst::prelude::*;
+
 /// Version of the layout, counted up when a field changes its meaning.
 pub const VERSION: u32 = 1;
 /// Name under which the custom meta is registered, and of its structure.
 pub const META_NAME: &str = "GstHoofMeta";
+
+/// Name of the element message and of the event.
+pub const NAME: &str = "hoof";
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -187,6 +192,39 @@ impl std::fmt::Display for FieldError {
 
 impl std::error::Error for FieldError {}
 
+/// The element message `hoof`: the motion of a frame but for the flow, the grid and the features.
+pub fn message(element: &gst::Element, hoof: &Hoof) -> gst::Message {
+    let mut s = gst::Structure::new_empty(NAME);
+    Hoof {
+        grid: [0; 2],
+        cells: Vec::new(),
+        feature: Vec::new(),
+        flow: None,
+        ..hoof.clone()
+    }
+    .write(&mut s);
+    s.set("source", element.name());
+    gst::message::Element::builder(s).src(element).build()
+}
+
+/// The serialized downstream event `hoof`: the motion of a frame that no buffer is left for.
+pub fn event(hoof: &Hoof) -> gst::Event {
+    let mut s = gst::Structure::new_empty(NAME);
+    hoof.write(&mut s);
+    gst::event::CustomDownstream::new(s)
+}
+
+/// The motion in an event `hoof`; none of any other event, and of one that cannot be read.
+pub fn from_event(event: &gst::EventRef) -> Option<Hoof> {
+    let gst::EventView::CustomDownstream(event) = event.view() else {
+        return None;
+    };
+    let s = event.structure().filter(|s| s.name() == NAME)?;
+    Hoof::from_structure(s)
+        .inspect_err(|err| gst::warning!(CAT, "{err}"))
+        .ok()
+}
+
 /// Registers the meta; safe to call again. As the marks' it is registered without tags, so that no converter drops it.
 pub fn register() {
     static REGISTER: std::sync::Once = std::sync::Once::new();
@@ -248,6 +286,24 @@ mod tests {
         attach(buffer.get_mut().unwrap(), &first);
         attach(buffer.get_mut().unwrap(), &hoof);
         assert_eq!(read(&buffer.copy()), [first, hoof]);
+    }
+
+    #[test]
+    fn motion_survives_an_event() {
+        gst::init().unwrap();
+        assert_eq!(
+            from_event(&event(&hoof())),
+            Some(hoof_without(&event(&hoof())))
+        );
+        assert_eq!(from_event(&crate::marks::tempo_event(1.0, 1.0, 4)), None);
+    }
+
+    /// What was sent, with the very buffer of the event.
+    fn hoof_without(event: &gst::Event) -> Hoof {
+        Hoof {
+            flow: from_event(event).and_then(|hoof| hoof.flow),
+            ..hoof()
+        }
     }
 
     #[test]

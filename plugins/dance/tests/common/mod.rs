@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, Once};
+use std::sync::{LazyLock, Mutex, Once};
 
 use gst::glib;
 use gst::prelude::*;
@@ -25,6 +25,25 @@ pub fn init() {
         );
         gstdance::plugin_register_static().unwrap();
     });
+}
+
+/// The library of ONNX Runtime: `ORT_DYLIB_PATH`, or what `pipelines/onnxruntime.sh` fetches.
+pub fn library() -> &'static Path {
+    static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
+        if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
+            return path.into();
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/onnxruntime.sh");
+        let output = Command::new(&script).output().unwrap();
+        assert!(
+            output.status.success(),
+            "these tests need ONNX Runtime: set ORT_DYLIB_PATH to its library, or make this work: {}\n{}",
+            script.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap().trim().into()
+    });
+    &LIBRARY
 }
 
 pub fn ms(ms: u64) -> gst::ClockTime {

@@ -4,8 +4,6 @@
 //! rule instead of trained weights. These tests need ONNX Runtime, and fail where it cannot be had.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::LazyLock;
 
 use dance_inference::{ModelFile, Runtime, Search};
 use dance_rhythm::network::{BANDS, FEATURES, FRAME_RATE};
@@ -15,27 +13,8 @@ use dance_training::ops::{Ops, Reduce, Unary};
 use dance_training::weights::Weights;
 use dance_training::{export, onnx};
 
-use super::common::{is_child, run_alone};
+use super::common::{is_child, library, run_alone};
 use super::*;
-
-/// The library of ONNX Runtime: `ORT_DYLIB_PATH`, or what `pipelines/onnxruntime.sh` fetches.
-fn library() -> &'static Path {
-    static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
-        if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
-            return path.into();
-        }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/onnxruntime.sh");
-        let output = Command::new(&script).output().unwrap();
-        assert!(
-            output.status.success(),
-            "these tests need ONNX Runtime: set ORT_DYLIB_PATH to its library, or make this work: {}\n{}",
-            script.display(),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap().trim().into()
-    });
-    &LIBRARY
-}
 
 /// Takes for an onset and for a beat where the mean of the bands rises from one frame to the next.
 #[derive(Clone)]

@@ -11,21 +11,22 @@ pub enum Change {
     Cut,
 }
 
-/// Levels of brightness in a histogram.
-const LEVELS: usize = 32;
+/// Levels of brightness in a histogram, from 1 below the mean to 1 above.
+const LEVELS: usize = 64;
 /// Columns and rows of cells that are compared.
 const CELLS: usize = 4;
 /// Mean differences below this, of 0 to 1, are those of coding the same picture anew.
 const SAME: f64 = 1.0 / 1024.0;
-/// A cut changes so much of the histograms …
+/// A cut changes so much of most cells' histograms, and half as much of the whole picture's.
 const OTHER: f64 = 0.35;
-/// … and pictures that differ by less than this, in the mean, are of one scene.
-const UNEXPLAINED: f64 = 0.08;
+/// Pictures that differ by less than this, in the mean, are of one scene.
+const ONE_SCENE: f64 = 0.08;
 
 /// Compares two pictures of equal size: RGB planes one after the other, 0 to 1, as networks take them.
 ///
 /// A cut changes the brightness of most parts of the picture at once, which motion does not: histograms of 4 × 4 cells
-/// are compared, and those of the whole picture too, since fast motion only carries brightness from cell to cell.
+/// are compared, and those of the whole picture too, since fast motion only carries brightness from cell to cell. What
+/// the whole picture gains or loses, as by a flash, does not count.
 #[must_use]
 pub fn change(before: &[f32], now: &[f32], width: usize) -> Change {
     let pixels = before.len() / 3;
@@ -40,41 +41,61 @@ pub fn change(before: &[f32], now: &[f32], width: usize) -> Change {
     if difference < SAME {
         return Change::Repeated;
     }
-    if difference < UNEXPLAINED {
+    if difference < ONE_SCENE {
         return Change::Motion;
     }
-    let height = pixels / width;
-    let histograms = |picture: &[f32]| {
-        let mut counts = vec![[0.0f64; LEVELS]; CELLS * CELLS + 1];
-        for at in 0..width * height {
-            let channel = |n: usize| picture.get(n * pixels + at).copied().unwrap_or(0.0);
-            let grey = 0.299 * channel(0) + 0.587 * channel(1) + 0.114 * channel(2);
-            let level = ((grey * LEVELS as f32) as usize).min(LEVELS - 1);
-            let cell = at / width * CELLS / height * CELLS + at % width * CELLS / width;
-            for histogram in [cell, CELLS * CELLS] {
-                counts[histogram][level] += 1.0;
-            }
-        }
-        counts
-    };
-    let (a, b) = (histograms(before), histograms(now));
-    // The share of pixels whose level is another, of neighbouring levels half.
-    let differ = |n: usize| {
-        let (mut off, mut all, mut carried) = (0.0f64, 0.0f64, 0.0f64);
-        for (x, y) in a[n].iter().zip(&b[n]) {
-            carried += x - y;
-            off += carried.abs().min(x.max(*y));
-            all += x;
-        }
-        if all > 0.0 { off / all } else { 0.0 }
-    };
-    let mut cells: Vec<f64> = (0..CELLS * CELLS).map(differ).collect();
+    let (a, b) = (Brightness::new(before, width), Brightness::new(now, width));
+    let mut cells: Vec<f64> = (0..CELLS * CELLS).map(|n| a.differs(&b, n)).collect();
     cells.sort_by(f64::total_cmp);
     let typical = cells[CELLS * CELLS / 2];
-    if typical > OTHER && differ(CELLS * CELLS) > OTHER / 2.0 {
+    if typical > OTHER && a.differs(&b, CELLS * CELLS) > OTHER / 2.0 {
         Change::Cut
     } else {
         Change::Motion
+    }
+}
+
+/// How bright a picture is: a histogram for each cell, and one for the whole at the end.
+struct Brightness {
+    histograms: Vec<[f64; LEVELS]>,
+}
+
+impl Brightness {
+    fn new(picture: &[f32], width: usize) -> Self {
+        let pixels = picture.len() / 3;
+        let height = pixels / width;
+        let channel = |n: usize, at: usize| picture.get(n * pixels + at).copied().unwrap_or(0.0);
+        let grey: Vec<f32> = (0..width * height)
+            .map(|at| 0.299 * channel(0, at) + 0.587 * channel(1, at) + 0.114 * channel(2, at))
+            .collect();
+        let mean = grey.iter().sum::<f32>() / grey.len().max(1) as f32;
+        let mut histograms = vec![[0.0f64; LEVELS]; CELLS * CELLS + 1];
+        for (at, grey) in grey.iter().enumerate() {
+            // From the mean, −1 to 1; between two levels it counts for either, so that nothing hangs on rounding.
+            let level = ((grey - mean + 1.0) / 2.0).clamp(0.0, 1.0) * (LEVELS - 2) as f32;
+            let share = f64::from(level.fract());
+            let cell = at / width * CELLS / height * CELLS + at % width * CELLS / width;
+            for histogram in [cell, CELLS * CELLS] {
+                histograms[histogram][level as usize] += 1.0 - share;
+                histograms[histogram][level as usize + 1] += share;
+            }
+        }
+        Self { histograms }
+    }
+
+    /// The share of a cell's pixels whose level is another. Those that went but one level, as levels end somewhere, count
+    /// half.
+    fn differs(&self, other: &Self, cell: usize) -> f64 {
+        let (a, b) = (&self.histograms[cell], &other.histograms[cell]);
+        let smooth = |h: &[f64; LEVELS], n: usize| {
+            let at = |n: usize| h.get(n).copied().unwrap_or(0.0);
+            (at(n.wrapping_sub(1)) + 2.0 * at(n) + at(n + 1)) / 4.0
+        };
+        let all: f64 = a.iter().sum();
+        let off: f64 = (0..LEVELS)
+            .map(|n| (smooth(a, n) - smooth(b, n)).abs())
+            .sum();
+        if all > 0.0 { off / (2.0 * all) } else { 0.0 }
     }
 }
 
@@ -112,13 +133,20 @@ mod tests {
                     "{seed} {moved}"
                 );
             }
-            // A light that flickers is none, either.
-            let next = scene(seed, 1.0, 1.08);
+            // A flash is none, either.
+            let next: Vec<f32> = scene(seed, 1.0, 1.0).iter().map(|v| v + 0.25).collect();
             assert_eq!(change(&still, &next, SIDE), Change::Motion, "{seed}");
         }
-        let (dark, bright) = (scene(0, 0.0, 1.0), scene(7, 0.0, 1.0));
-        assert_eq!(change(&dark, &bright, SIDE), Change::Cut);
-        assert_eq!(change(&dark, &[], SIDE), Change::Cut);
+        // A bright half of the picture changes its side, which no motion does at once.
+        let half = |left: f32, right: f32| {
+            let side = |at: usize| if at % SIDE < SIDE / 2 { left } else { right };
+            (0..3 * SIDE * SIDE).map(side).collect::<Vec<f32>>()
+        };
+        let before = half(0.1, 0.9);
+        let now: Vec<f32> = scene(4, 0.0, 1.0);
+        assert_eq!(change(&before, &now, SIDE), Change::Cut);
+        let dark = before.as_slice();
+        assert_eq!(change(dark, &[], SIDE), Change::Cut);
     }
 
     #[test]

@@ -1,0 +1,365 @@
+//! The analysis: from pictures to their motion, in the thread of the video or in one of its own.
+
+use std::path::Path;
+use std::sync::LazyLock;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+use dance_inference::{Card, Model, Progress, Stream};
+use dance_rhythm::motion::hoof::{Hoof as Histogram, normalised};
+use dance_rhythm::motion::kinetics::Kinetics;
+use dance_rhythm::motion::{Flow, cut};
+
+use gst::prelude::*;
+
+use super::picture::Picture;
+use crate::hoof::{Hoof, Status};
+use crate::model::{Error, Need, same, signals};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "hoofflow",
+        gst::DebugColorFlags::empty(),
+        Some("Optical flow and its histograms"),
+    )
+});
+
+/// What the card of a model for this element says it is for.
+const TASK: &str = "optical-flow";
+/// The model of this element.
+pub(super) const NEED: Need = Need {
+    task: TASK,
+    file: "flow.onnx",
+    check: |card, path| sizes(card, path).map(|_| ()),
+};
+/// Frames farther apart show no motion any more, unless fewer are asked for.
+const LONGEST_INTERVAL: gst::ClockTime = gst::ClockTime::from_mseconds(500);
+/// A picture that is shown again for longer than this is a still one, rather than one of a lower frame rate.
+const LONGEST_REPETITION: gst::ClockTime = gst::ClockTime::from_mseconds(120);
+
+/// Whether a model takes what this element gives, and gives what it takes; returns the width and height of its
+/// pictures and of its flow.
+///
+/// # Errors
+/// With what is otherwise.
+fn sizes(card: &Card, path: &Path) -> Result<[[usize; 2]; 2], Error> {
+    use dance_inference::Axis::Fixed;
+    let last = |ports: &[dance_inference::Port], name: &str| {
+        let port = ports.iter().find(|port| port.name == name)?;
+        match port.shape.last_chunk()? {
+            [Fixed(height), Fixed(width)] => Some([*width, *height]),
+            _ => None,
+        }
+    };
+    let unknown = [0; 2];
+    let picture = last(&card.inputs, "frames").unwrap_or(unknown);
+    let flow = last(&card.outputs, "flow").unwrap_or(unknown);
+    let feature = card.outputs.iter().find(|port| port.name == "feature");
+    let features = match feature.and_then(|port| port.shape.last()) {
+        Some(Fixed(features)) => *features,
+        _ => 0,
+    };
+    let place = (TASK, path);
+    same(place, "the labels", &card.labels.join(", "), "x, y")?;
+    let [width, height] = picture;
+    let needed = format!("frames float32[batch, 2, 3, {height}, {width}]");
+    same(place, "the input", &signals(card, &card.inputs), &needed)?;
+    let [width, height] = flow;
+    let needed =
+        format!("flow float32[batch, 2, {height}, {width}], feature float32[batch, {features}]");
+    same(place, "the output", &signals(card, &card.outputs), &needed)?;
+    for (what, [width, height]) in [("the picture's size", picture), ("the flow's size", flow)] {
+        if width == 0 || height == 0 {
+            same(place, what, "not fixed", "a width and a height")?;
+        }
+    }
+    Ok([picture, flow])
+}
+
+/// The sizes that a model is run with.
+const RUN: [(&str, usize); 1] = [("batch", 1)];
+
+/// Runs a model once.
+///
+/// # Errors
+/// As running it.
+pub(super) fn warm_up(model: &Model, progress: &mut dyn FnMut(Progress)) -> Result<(), Error> {
+    model.warm_up(&RUN, 1, progress)?;
+    Ok(())
+}
+
+/// A model that is ready to run.
+#[derive(Debug, Clone)]
+pub(super) struct Loaded {
+    model: Model,
+    flow: [usize; 2],
+}
+
+impl Loaded {
+    /// A model for pictures of this width and height.
+    ///
+    /// # Errors
+    /// When it is for others.
+    pub(super) fn new(model: Model, size: [u32; 2]) -> Result<Self, Error> {
+        let [[width, height], flow] = sizes(model.card(), model.path())?;
+        same(
+            (TASK, model.path()),
+            "the size of its pictures, analysis-width x analysis-height,",
+            &format!("{width}x{height}"),
+            &format!("{}x{}", size[0], size[1]),
+        )?;
+        Ok(Self { model, flow })
+    }
+
+    /// What it runs on.
+    pub(super) fn provider(&self) -> &str {
+        self.model.active_execution_provider()
+    }
+
+    /// Width and height of its flow.
+    pub(super) fn flow_size(&self) -> [u32; 2] {
+        self.flow.map(|n| n as u32)
+    }
+}
+
+/// How to analyse.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Config {
+    pub(super) size: [u32; 2],
+    pub(super) bins: usize,
+    pub(super) grid: [u32; 2],
+    /// Pictures a second at the least, where that is few.
+    pub(super) slowest: Option<gst::Fraction>,
+}
+
+/// What was seen of a frame.
+pub(super) struct Seen {
+    pub(super) hoof: Hoof,
+    /// Nanoseconds that it took.
+    pub(super) time: u64,
+}
+
+/// Why a frame could not be analysed.
+pub(super) type Failure = dance_inference::Error;
+
+/// Sees motion, picture after picture.
+pub(super) struct Analyst {
+    config: Config,
+    histogram: Histogram,
+    stream: Stream,
+    flow: [usize; 2],
+    before: Option<Picture>,
+    /// Of the newest picture that was run.
+    feature: Vec<f64>,
+}
+
+impl Analyst {
+    /// At the start of a stream.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub(super) fn new(loaded: &Loaded, config: &Config) -> Result<Option<Self>, Error> {
+        let Some(histogram) = Histogram::new(config.bins) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            stream: loaded.model.stream(&RUN)?,
+            flow: loaded.flow,
+            config: config.clone(),
+            histogram,
+            before: None,
+            feature: Vec::new(),
+        }))
+    }
+
+    fn longest_interval(&self) -> gst::ClockTime {
+        let asked = self.config.slowest.and_then(|fps| {
+            let (number, of) = (
+                u64::try_from(fps.numer()).ok()?,
+                u64::try_from(fps.denom()).ok()?,
+            );
+            gst::ClockTime::SECOND.mul_div_floor(5 * of, 2 * number)
+        });
+        asked.unwrap_or_default().max(LONGEST_INTERVAL)
+    }
+
+    /// The motion from the picture before to this one.
+    ///
+    /// # Errors
+    /// When the model fails, or gives what is no number.
+    pub(super) fn see(&mut self, picture: Picture) -> Result<Seen, Failure> {
+        let begin = Instant::now();
+        let longest = self.longest_interval();
+        let before = self.before.take().filter(|before| {
+            let interval = picture.pts.checked_sub(before.pts);
+            interval.is_some_and(|interval| !interval.is_zero() && interval <= longest)
+        });
+        let width = self.config.size[0] as usize;
+        let change = before
+            .as_ref()
+            .map(|before| cut::change(&before.planes, &picture.planes, width));
+        let mut hoof = Hoof::without_flow(Status::First, picture.pts, self.config.bins);
+        hoof.size = self.config.size;
+        hoof.flow_size = self.flow.map(|n| n as u32);
+        hoof.grid = self.config.grid;
+        hoof.cells = vec![0.0; self.config.bins * hoof.grid.iter().product::<u32>() as usize];
+        hoof.status = match change {
+            None => Status::First,
+            Some(cut::Change::Cut) => Status::Cut,
+            Some(cut::Change::Repeated) => Status::Repeated,
+            Some(cut::Change::Motion) => Status::Flow,
+        };
+        match before {
+            Some(before) if hoof.status == Status::Repeated => {
+                let interval = picture.pts.saturating_sub(before.pts);
+                hoof.interval = Some(interval);
+                hoof.feature.clone_from(&self.feature);
+                // What moves next has moved since this picture was first shown.
+                let is_still = interval >= LONGEST_REPETITION;
+                self.before = Some(if is_still { picture } else { before });
+                return Ok(Seen {
+                    hoof,
+                    time: begin.elapsed().as_nanos() as u64,
+                });
+            }
+            Some(before) if hoof.status == Status::Flow => {
+                hoof.interval = Some(picture.pts.saturating_sub(before.pts));
+                self.run(&before, &picture)?;
+                self.read(&mut hoof)?;
+            }
+            // The features are the second picture's own.
+            _ => {
+                self.run(&picture, &picture)?;
+            }
+        }
+        hoof.feature.clone_from(&self.feature);
+        self.before = Some(picture);
+        Ok(Seen {
+            hoof,
+            time: begin.elapsed().as_nanos() as u64,
+        })
+    }
+
+    fn run(&mut self, first: &Picture, second: &Picture) -> Result<(), Failure> {
+        let mut input = self.stream.input::<f32>("frames")?;
+        let values = first.planes.iter().chain(&second.planes);
+        for (to, from) in input.iter_mut().zip(values) {
+            *to = *from;
+        }
+        self.stream.run()?;
+        let feature = self.stream.output::<f32>("feature")?;
+        self.feature = feature.iter().map(|value| f64::from(*value)).collect();
+        Ok(())
+    }
+
+    /// What the last run tells.
+    fn read(&self, hoof: &mut Hoof) -> Result<(), Failure> {
+        let output = self.stream.output::<f32>("flow")?;
+        let values: Vec<f32> = output.iter().copied().collect();
+        let [width, height] = self.flow;
+        let (x, y) = values.split_at(values.len() / 2);
+        let Some(flow) = Flow::new(width, height, x, y) else {
+            return Ok(());
+        };
+        let kinetics = Kinetics::new(&flow);
+        hoof.magnitude = kinetics.magnitude;
+        hoof.camera = kinetics.camera;
+        hoof.foreground = kinetics.foreground;
+        hoof.moving = kinetics.moving;
+        hoof.bins = normalised(&self.histogram.histogram(&flow));
+        let grid = self.config.grid.map(|n| n as usize);
+        hoof.cells = normalised(&self.histogram.grid(&flow, grid));
+        let bytes: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_ne_bytes())
+            .collect();
+        hoof.flow = Some(gst::Buffer::from_slice(bytes));
+        Ok(())
+    }
+}
+
+/// Where pictures are analysed.
+pub(super) enum Place {
+    /// Where they come from.
+    Here(Box<Analyst>),
+    /// In a thread of its own.
+    Apart(Apart),
+}
+
+/// A thread that analyses the newest picture there is.
+pub(super) struct Apart {
+    pictures: Option<Sender<Picture>>,
+    /// The other end, for the oldest to be taken back.
+    waiting: Receiver<Picture>,
+    seen: Receiver<Result<Seen, Failure>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Apart {
+    pub(super) fn new(mut analyst: Analyst) -> std::io::Result<Self> {
+        let (pictures, waiting) = bounded::<Picture>(1);
+        let (results, seen) = unbounded();
+        let inbox = waiting.clone();
+        let thread = std::thread::Builder::new()
+            .name("hoofflow".to_owned())
+            .spawn(move || {
+                for picture in inbox {
+                    let result = analyst.see(picture);
+                    let failed = result.is_err();
+                    if results.send(result).is_err() || failed {
+                        break;
+                    }
+                }
+            })?;
+        Ok(Self {
+            pictures: Some(pictures),
+            waiting,
+            seen,
+            thread: Some(thread),
+        })
+    }
+
+    /// Gives a picture to be analysed. One that still waits gives way: how many did.
+    pub(super) fn give(&self, picture: Picture) -> u64 {
+        let Some(pictures) = &self.pictures else {
+            return 0;
+        };
+        let mut skipped = 0;
+        let mut picture = picture;
+        while let Err(TrySendError::Full(back)) = pictures.try_send(picture) {
+            picture = back;
+            if self.waiting.try_recv().is_ok() {
+                skipped += 1;
+            }
+        }
+        skipped
+    }
+
+    /// What has been seen since it was last asked.
+    pub(super) fn take(&self) -> Vec<Result<Seen, Failure>> {
+        self.seen.try_iter().collect()
+    }
+
+    /// Waits until everything given is analysed, and ends the thread.
+    pub(super) fn finish(mut self) -> Vec<Result<Seen, Failure>> {
+        self.pictures = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            gst::error!(CAT, "the analysis has panicked");
+        }
+        self.take()
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        self.pictures = None;
+        // What waits is not worth the wait.
+        let _ = self.waiting.try_recv();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
