@@ -10,6 +10,7 @@ use gst::prelude::*;
 use gst::{ClockTime, glib};
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoInfo, VideoOverlayComposition, VideoOverlayCompositionMeta};
+use gstdance::hoof::{self, Hoof, Status};
 use gstdance::marks::{self, Kind, Mark};
 
 const META: &str = "meta:GstVideoOverlayComposition";
@@ -682,6 +683,49 @@ fn an_idle_overlay_can_be_hidden() {
         assert_eq!(rectangles(&out).is_empty(), !takes_meta);
         assert_eq!(bytes(&out).iter().all(|byte| *byte == 0), takes_meta);
     }
+}
+
+#[test]
+fn the_rose_points_where_the_picture_moves() {
+    let mut rig = Rig::attaching("show=rose", rgb(1280, 720));
+    // Light in the right, lower, left and upper part of the rose, of the frame that moves there.
+    let mut draw = |rig: &mut Rig, n: u64, status, bin: Option<usize>| {
+        let mut hoof = Hoof::without_flow(status, FRAME * n, 16);
+        if let Some(bin) = bin {
+            hoof.bins[bin] = 1.0;
+            (hoof.magnitude, hoof.size, hoof.interval) = (1.0, [256; 2], Some(FRAME));
+        }
+        let mut frame = rig.frame(Some(FRAME * n), &[], 1);
+        hoof::attach(frame.get_mut().unwrap(), &hoof);
+        let drawn = rectangles(&rig.harness.push_and_pull(frame).unwrap());
+        let rose = drawn.last().unwrap();
+        let (side, height) = (rose.width as usize, rose.height as usize);
+        assert!(side.abs_diff(height) <= 1, "{side}x{height}");
+        let mut light = [0u64; 4];
+        for (at, pixel) in rose.pixels.chunks(4).enumerate() {
+            let x = (at % side) as f64 - side as f64 / 2.0;
+            let y = (at / side) as f64 - side as f64 / 2.0;
+            let part = ((y.atan2(x) / std::f64::consts::FRAC_PI_2).round() as i64).rem_euclid(4);
+            light[part as usize] += u64::from(pixel[3]);
+        }
+        light
+    };
+    let still = draw(&mut rig, 0, Status::First, None);
+    for (n, part) in (1..).zip(0..4) {
+        let light = draw(&mut rig, n, Status::Flow, Some(4 * part));
+        for (other, (now, before)) in light.iter().zip(still).enumerate() {
+            let more = *now as f64 / before as f64;
+            assert_eq!(
+                more > 1.5,
+                other == part,
+                "{part}: {light:?} after {still:?}"
+            );
+        }
+    }
+    // The same picture again has the same rose; another scene has none.
+    let up = draw(&mut rig, 5, Status::Flow, Some(12));
+    assert_eq!(draw(&mut rig, 6, Status::Repeated, None), up);
+    assert_eq!(draw(&mut rig, 7, Status::Cut, None), still);
 }
 
 #[test]

@@ -202,6 +202,22 @@ impl Canvas {
         }
     }
 
+    /// Fills a sector of a circle, from the angle `from` to `to`, in turns from the right by down.
+    pub fn sector(&mut self, x: f32, y: f32, radius: f32, [from, to]: [f32; 2], color: Color) {
+        let Scale { x: sx, y: sy } = self.scale;
+        let mut path = PathBuilder::new();
+        path.move_to(x * sx, y * sy);
+        // Steps so short that nobody sees corners.
+        let steps = ((to - from).abs() * 90.0).ceil().clamp(1.0, 90.0) as u32;
+        for step in 0..=steps {
+            let turn = from + (to - from) * step as f32 / steps as f32;
+            let (sin, cos) = (turn * std::f32::consts::TAU).sin_cos();
+            path.line_to((x + radius * cos) * sx, (y + radius * sin) * sy);
+        }
+        path.close();
+        self.fill(path.finish(), Shader::SolidColor(color), FillRule::Winding);
+    }
+
     fn oval(&self, x: f32, y: f32, radius: f32) -> Option<Path> {
         let Scale { x: sx, y: sy } = self.scale;
         let rect = tiny_skia::Rect::from_xywh(

@@ -37,6 +37,8 @@ const LABEL: f32 = 19.0;
 /// Height of capitals and digits of the font, in ems.
 const CAP_HEIGHT: f32 = 0.727;
 const BAR_WIDTH: f32 = 208.0;
+/// The flow rose is at least so wide and high, and as high as what stands beside it.
+const ROSE: f32 = 96.0;
 /// How far the light of a flashing border reaches into the picture.
 const BORDER: f32 = 30.0;
 /// Steps in which a flash fades: more cannot be seen, fewer drawings can be kept.
@@ -98,11 +100,16 @@ enum Side {
 /// One thing on the overlay, with the size that it is drawn to in units of the layout.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Widget {
-    Plate { plate: Rect, strip: Option<Rect> },
+    Plate {
+        plate: Rect,
+        strip: Option<Rect>,
+    },
     Lamp,
     Tempo,
     Bar,
     Strip,
+    /// With its side in units of the layout.
+    Rose(f32),
     Border(Side),
 }
 
@@ -125,6 +132,8 @@ enum Look {
     },
     /// Pixel columns, from the left, of the marks.
     Strip(Vec<(i32, Kind)>),
+    /// Lengths of the petals in [`LEVELS`].
+    Rose(Vec<u8>),
 }
 
 /// A widget at its place, with its last drawing.
@@ -236,11 +245,12 @@ fn layout(style: &Style, frame: Frame) -> (Option<Scale>, Vec<Layer>) {
         x: unit / par,
         y: unit,
     };
-    if row.is_empty() && !has_strip {
+    let has_rose = style.show.contains(Show::ROSE);
+    if row.is_empty() && !has_strip && !has_rose {
         return (Some(scale(wanted)), layers);
     }
 
-    let row_width = row.iter().map(|(_, width)| width + SPACING).sum::<f32>() - SPACING;
+    let row_width = (row.iter().map(|(_, width)| width + SPACING).sum::<f32>() - SPACING).max(0.0);
     let content = row_width.max(if has_strip { STRIP_MIN_WIDTH } else { 0.0 });
     let row_height = if row.is_empty() { 0.0 } else { ROW };
     let gap = if row.is_empty() || !has_strip {
@@ -250,11 +260,21 @@ fn layout(style: &Style, frame: Frame) -> (Option<Scale>, Vec<Layer>) {
     };
     let strip_height = if has_strip { STRIP_HEIGHT } else { 0.0 };
     let origin = SHADOW + PAD;
+    let beside = row_height + gap + strip_height;
+    let rose = has_rose.then(|| {
+        let left = if content > 0.0 {
+            content + SPACING
+        } else {
+            0.0
+        };
+        let side = beside.max(ROSE);
+        Rect::new(origin + left, origin, side, side)
+    });
     let plate = Rect::new(
         SHADOW,
         SHADOW,
-        content + 2.0 * PAD,
-        row_height + gap + strip_height + 2.0 * PAD,
+        rose.map_or(content, |rose| rose.x + rose.width - origin) + 2.0 * PAD,
+        rose.map_or(beside, |rose| rose.height) + 2.0 * PAD,
     );
     let whole = plate.grown(SHADOW);
 
@@ -313,6 +333,9 @@ fn layout(style: &Style, frame: Frame) -> (Option<Scale>, Vec<Layer>) {
     if let Some(strip) = strip {
         add(Widget::Strip, area(strip));
     }
+    if let Some(rose) = rose {
+        add(Widget::Rose(rose.width), area(rose));
+    }
     (Some(scale), layers)
 }
 
@@ -354,6 +377,10 @@ impl Widget {
                 beats: timeline.beats(),
                 place: timeline.place(),
             },
+            Widget::Rose(_) => {
+                let petal = |length: &f32| (length * LEVELS).round() as u8;
+                Look::Rose(timeline.rose().iter().map(petal).collect())
+            }
             Widget::Strip => {
                 // Marks are put on whole pixels of an endless strip, and the strip moved by whole
                 // pixels, so that they keep their distances while they move.
@@ -416,6 +443,7 @@ fn draw(
         }
         (_, Look::Tempo { bpm, live }) => draw_tempo(&mut canvas, *bpm, *live, color),
         (_, Look::Bar { beats, place }) => draw_bar(&mut canvas, *beats, *place, color, accent),
+        (Widget::Rose(side), Look::Rose(petals)) => draw_rose(&mut canvas, petals, side, color),
         (_, Look::Strip(columns)) => draw_strip(&mut canvas, columns, scale, color, accent),
         _ => return None,
     }
@@ -497,6 +525,23 @@ fn draw_bar(canvas: &mut Canvas, beats: u32, place: Option<u32>, color: Color, a
         };
         canvas.round_rect(rect, 5.0, color);
     }
+}
+
+/// A petal for each direction, longer the more goes there, in a ring of the longest.
+fn draw_rose(canvas: &mut Canvas, petals: &[u8], side: f32, color: Color) {
+    let center = side / 2.0;
+    canvas.circle(center, center, center, faded(color, 0.07));
+    let width = 1.0 / petals.len().max(1) as f32;
+    let most = petals.iter().max().copied().unwrap_or_default();
+    for (n, &petal) in petals.iter().enumerate() {
+        let turn = n as f32 * width;
+        // A little room between neighbours; the longest stand out.
+        let sides = [turn - 0.42 * width, turn + 0.42 * width];
+        let strength = if petal == most { 0.95 } else { 0.6 };
+        let radius = center * f32::from(petal) / LEVELS;
+        canvas.sector(center, center, radius, sides, faded(color, strength));
+    }
+    canvas.circle(center, center, 2.5, color);
 }
 
 /// Music stands on the ground, higher the more it weighs; what is seen hangs from above.

@@ -11,6 +11,7 @@ use gst_video::{
 use super::draw::{Artist, Frame, Style};
 use super::timeline::{Event, Timeline};
 use super::{FlashStyle, Position, Show};
+use crate::hoof;
 use crate::lock::lock;
 use crate::marks::{self, Deduplicator};
 
@@ -22,6 +23,8 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
+/// Motion is shown to those who ask for it: without `hoofflow` there is none.
+const DEFAULT_SHOW: Show = Show::ROSE.complement();
 const DEFAULT_SCALE: f64 = 1.0;
 const DEFAULT_OPACITY: f64 = 1.0;
 const DEFAULT_COLOR: u32 = 0xfff4f6fa;
@@ -43,7 +46,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             style: Style {
-                show: Show::all(),
+                show: DEFAULT_SHOW,
                 show_idle: true,
                 flash_style: FlashStyle::default(),
                 position: Position::default(),
@@ -374,6 +377,9 @@ impl RhythmOverlay {
                 }
             }
         }
+        for hoof in hoof::read(buffer) {
+            state.timeline.set_rose(&hoof);
+        }
         let style = &settings.style;
         (state.timeline).advance(end, style.onset_window, settings.max_flashes);
         state.artist.draw(style, Frame::from(info), &state.timeline)
@@ -543,7 +549,7 @@ impl ObjectImpl for RhythmOverlay {
                 glib::ParamSpecFlags::builder::<Show>("show")
                     .nick("Show")
                     .blurb("Parts of the overlay that are shown")
-                    .default_value(Show::all())
+                    .default_value(DEFAULT_SHOW)
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecBoolean::builder("show-idle")

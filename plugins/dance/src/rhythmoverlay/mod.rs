@@ -7,6 +7,9 @@
 //! marks of the last seconds go by: onsets low, beats higher, downbeats over the full height,
 //! beats of the dancing hanging from above.
 //!
+//! `show` with `rose` adds the flow rose: a petal for each direction, longer the more of the picture
+//! moves there, from the `GstHoofMeta` of `hoofflow` upstream.
+//!
 //! ```sh
 //! gst-launch-1.0 filesrc location=song.ogg ! decodebin ! audioconvert ! tee name=t \
 //!     t. ! queue ! onsetdetect ! combiner.marks \
@@ -70,6 +73,9 @@ mod flags {
         /// The marks of the last seconds, scrolling by.
         #[flags_value(name = "Onset strip", nick = "onsets")]
         ONSETS = 1 << 3,
+        /// The flow rose: where the picture moves to, from the motion that `hoofflow` attaches.
+        #[flags_value(name = "Flow rose", nick = "rose")]
+        ROSE = 1 << 4,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use gst::ClockTime;
 
+use crate::hoof::{Hoof, Status};
 use crate::marks::Kind;
 
 /// Marks that may wait for their frame; a minute of a very busy stream.
@@ -27,6 +28,9 @@ const BPM: std::ops::RangeInclusive<f64> = 1.0..=999.0;
 /// Share of `max-flashes` up to which a tempo counts as slow enough for a flash on every beat: at
 /// the limit itself the least jitter would put one beat too many into a second.
 const FLASH_HEADROOM: f64 = 0.97;
+
+/// The longest petals of the rose are for so much motion, in widths of the picture a second.
+const LONGEST_PETAL: f64 = 0.02;
 
 /// A mark in the running time of the video.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,6 +87,9 @@ pub(super) struct Timeline {
     told_beats: Option<u32>,
     /// Beats in the last bar that was heard to its end.
     counted_beats: Option<u32>,
+    /// The length of each petal of the flow rose, 0 to 1, and the frame that it is of.
+    rose: Vec<f32>,
+    rose_time: Option<ClockTime>,
 }
 
 impl Timeline {
@@ -98,6 +105,33 @@ impl Timeline {
             };
         }
         self.now = Some(now);
+    }
+
+    /// Takes the motion of a frame for the rose; that of an older frame, and of one that only repeats another, does not
+    /// change it.
+    pub fn set_rose(&mut self, hoof: &Hoof) {
+        let is_new = self
+            .rose_time
+            .is_none_or(|last| hoof.timestamp > last || hoof.timestamp.saturating_add(JUMP) < last);
+        if !is_new || hoof.status == Status::Repeated {
+            return;
+        }
+        self.rose_time = Some(hoof.timestamp);
+        let seconds = hoof.interval.map_or(0.0, |t| t.nseconds() as f64 / 1e9);
+        let across = seconds * f64::from(hoof.size[0]);
+        let speed = if across > 0.0 {
+            hoof.magnitude / across
+        } else {
+            0.0
+        };
+        // The area of a petal tells how much goes there.
+        let petal = |share: &f64| (share * speed / LONGEST_PETAL).sqrt().min(1.0) as f32;
+        self.rose = hoof.bins.iter().map(petal).collect();
+    }
+
+    /// The lengths of the rose's petals, 0 to 1, from the right by down; none without any motion so far.
+    pub fn rose(&self) -> &[f32] {
+        &self.rose
     }
 
     /// Queues a mark for its frame. `false` if the queue is full, and the latest mark dropped.
@@ -276,7 +310,10 @@ impl Timeline {
 
     /// Whether any mark or tempo has come so far.
     pub fn is_idle(&self) -> bool {
-        self.shown_bpm.is_none() && self.beat.is_none() && self.ticks.is_empty()
+        self.shown_bpm.is_none()
+            && self.beat.is_none()
+            && self.ticks.is_empty()
+            && self.rose.is_empty()
     }
 }
 
