@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use dance_inference::{Card, Model, Progress, Stream};
-use dance_rhythm::motion::hoof::{Hoof as Histogram, normalised};
+use dance_rhythm::motion::hoof::{Hoof as Histogram, normalised, whole};
 use dance_rhythm::motion::kinetics::Kinetics;
 use dance_rhythm::motion::{Flow, cut};
 
@@ -267,9 +267,14 @@ impl Analyst {
         hoof.camera = kinetics.camera;
         hoof.foreground = kinetics.foreground;
         hoof.moving = kinetics.moving;
-        hoof.bins = normalised(&self.histogram.histogram(&flow));
         let grid = self.config.grid.map(|n| n as usize);
-        hoof.cells = normalised(&self.histogram.grid(&flow, grid));
+        if grid.contains(&0) {
+            hoof.bins = normalised(&self.histogram.histogram(&flow));
+        } else {
+            let cells = self.histogram.grid(&flow, grid);
+            hoof.bins = normalised(&whole(&cells, self.config.bins));
+            hoof.cells = normalised(&cells);
+        }
         let bytes: Vec<u8> = values
             .iter()
             .flat_map(|value| value.to_ne_bytes())

@@ -65,7 +65,11 @@ impl Brightness {
         let pixels = picture.len() / 3;
         let height = pixels / width;
         let channel = |n: usize, at: usize| picture.get(n * pixels + at).copied().unwrap_or(0.0);
-        let grey: Vec<f32> = (0..width * height)
+        // Every other pixel of every other row says as much.
+        let columns = width.div_ceil(2);
+        let rows = height.div_ceil(2);
+        let grey: Vec<f32> = (0..columns * rows)
+            .map(|at| 2 * (at / columns) * width + 2 * (at % columns))
             .map(|at| 0.299 * channel(0, at) + 0.587 * channel(1, at) + 0.114 * channel(2, at))
             .collect();
         let mean = grey.iter().sum::<f32>() / grey.len().max(1) as f32;
@@ -74,7 +78,7 @@ impl Brightness {
             // From the mean, −1 to 1; between two levels it counts for either, so that nothing hangs on rounding.
             let level = ((grey - mean + 1.0) / 2.0).clamp(0.0, 1.0) * (LEVELS - 2) as f32;
             let share = f64::from(level.fract());
-            let cell = at / width * CELLS / height * CELLS + at % width * CELLS / width;
+            let cell = at / columns * CELLS / rows * CELLS + at % columns * CELLS / columns;
             for histogram in [cell, CELLS * CELLS] {
                 histograms[histogram][level as usize] += 1.0 - share;
                 histograms[histogram][level as usize + 1] += share;

@@ -34,8 +34,9 @@ impl Kinetics {
         });
         let (mut magnitude, mut foreground, mut moving) = (0.0, 0.0, 0.0);
         for [x, y] in vectors {
-            magnitude += f64::from(x.hypot(y));
-            let own = (x - camera[0]).hypot(y - camera[1]);
+            magnitude += f64::from((x * x + y * y).sqrt());
+            let (x, y) = (x - camera[0], y - camera[1]);
+            let own = (x * x + y * y).sqrt();
             if own > MOVES {
                 foreground += f64::from(own);
                 moving += 1.0;
