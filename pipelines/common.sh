@@ -88,7 +88,7 @@ need_onnxruntime() {
     if library=$("$fetch" 2>/dev/null) || { (need_packages python3-pip) && library=$("$fetch"); }; then
         export ORT_DYLIB_PATH=$library
     else
-        say "ONNX Runtime cannot be had: going on without a model, with method=superflux"
+        say "ONNX Runtime cannot be had: going on without models"
     fi
 }
 
@@ -130,9 +130,10 @@ first_buffer() {
     return 1
 }
 
-# open_media MEDIA: sets uri and has_video; stops with the reason where there is no sound.
+# open_media MEDIA [KIND]: sets uri and has_video; stops with the reason where there is no sound, or no
+# picture where KIND is video.
 open_media() {
-    local media=$1 reason
+    local media=$1 kind=${2:-audio} reason
     if [[ $media == *://* ]]; then
         uri=$media
     else
@@ -140,11 +141,13 @@ open_media() {
         [[ -f $media && -r $media ]] || die "cannot read: $media"
         uri=$(file_uri "$media")
     fi
-    if ! reason=$(first_buffer audio); then
+    if ! reason=$(first_buffer "$kind"); then
         say "$reason"
+        [[ $kind == audio ]] || die "no video in $media, so there is no motion to see"
         die "no audio in $media, so there is no rhythm to hear"
     fi
     has_video=true
+    [[ $kind == audio ]] || return 0
     first_buffer video >/dev/null || has_video=false
 }
 

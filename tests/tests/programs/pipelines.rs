@@ -245,6 +245,59 @@ fn sound_without_a_picture_is_shown_as_its_spectrum() {
     assert!((movie.sound - 6.0).abs() < 0.1, "{} s", movie.sound);
 }
 
+/// The mean of red less that of blue in the half of a movie that shows its flow, 0 to 255.
+fn redness(mp4: &Path) -> f64 {
+    gst::init().unwrap();
+    let pipeline = gst::parse::launch(
+        "filesrc name=file ! decodebin ! videoconvert ! videocrop left=640 \
+         ! video/x-raw,format=RGBx,width=640,height=360 ! appsink name=video sync=false",
+    )
+    .unwrap()
+    .downcast::<gst::Pipeline>()
+    .unwrap();
+    let file = pipeline.by_name("file").unwrap();
+    file.set_property("location", mp4);
+    let video = pipeline.by_name("video").unwrap();
+    let video = video.downcast::<gst_app::AppSink>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let (mut sum, mut pixels) = (0.0, 0.0);
+    while let Ok(sample) = video.pull_sample() {
+        let map = sample.buffer().unwrap().map_readable().unwrap();
+        for pixel in map.chunks_exact(4) {
+            sum += f64::from(pixel[0]) - f64::from(pixel[2]);
+            pixels += 1.0;
+        }
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert!(pixels > 0.0, "no picture in {mp4:?}");
+    sum / pixels
+}
+
+#[test]
+fn motion_is_shown_in_the_colour_of_its_direction() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    // What goes by itself to the left of the picture, and to the right.
+    let found = [5, -5].map(|speed| {
+        let media = path("moving.mkv");
+        launch(
+            &format!(
+                "videotestsrc pattern=smpte100 horizontal-speed={speed} num-buffers=12 \
+                 ! video/x-raw,width=320,height=180,framerate=25/1 \
+                 ! x264enc ! matroskamux ! filesink name=file"
+            ),
+            &media,
+        );
+        let mp4 = path("flow.mp4");
+        run(script("flow-from-file.sh").args([&media, &mp4]));
+        redness(&mp4)
+    });
+    assert!(found[0] < -10.0 && found[1] > 10.0, "{found:?}");
+    click_track(&path("clicks.flac"), 1);
+    let said = fails(script("flow-from-file.sh").args([path("clicks.flac"), path("never.mp4")]));
+    assert!(said.contains("no video in"), "{said}");
+}
+
 #[test]
 fn the_live_overlay_runs_on_test_sources() {
     let dir = tempfile::tempdir().unwrap();
