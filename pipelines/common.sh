@@ -130,9 +130,9 @@ first_buffer() {
     return 1
 }
 
-# open_media MEDIA: sets uri and has_video; stops with the reason where there is no sound.
-open_media() {
-    local media=$1 reason
+# find_media MEDIA: sets uri; stops where there is no such file.
+find_media() {
+    local media=$1
     if [[ $media == *://* ]]; then
         uri=$media
     else
@@ -140,6 +140,12 @@ open_media() {
         [[ -f $media && -r $media ]] || die "cannot read: $media"
         uri=$(file_uri "$media")
     fi
+}
+
+# open_media MEDIA: sets uri and has_video; stops with the reason where there is no sound.
+open_media() {
+    local media=$1 reason
+    find_media "$media"
     if ! reason=$(first_buffer audio); then
         say "$reason"
         die "no audio in $media, so there is no rhythm to hear"

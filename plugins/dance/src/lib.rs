@@ -4,6 +4,7 @@
 
 use gst::glib;
 
+mod dtwretarget;
 pub mod hoof;
 mod lock;
 mod markcombiner;
@@ -15,6 +16,7 @@ mod rhythmoverlay;
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     hoof::register();
     marks::register();
+    dtwretarget::register(plugin)?;
     markcombiner::register(plugin)?;
     marksink::register(plugin)?;
     onsetdetect::register(plugin)?;

@@ -12,9 +12,9 @@
 use super::{Limits, Mark, accents, tempo};
 
 /// Audio marks in the band of a row.
-const BAND: usize = 64;
+const BAND: usize = 48;
 /// Visual marks that may be left out in a row, whatever the music; more where it has a gap.
-const REACH: usize = 4;
+const REACH: usize = 3;
 const MOST_REACH: usize = 255;
 /// How much agreeing accents gain, and opposite ones lose.
 pub(super) const ACCENT: f32 = 0.3;
@@ -67,6 +67,14 @@ pub(super) fn chain(visual: &[Mark], audio: &[Mark], limits: Limits, start: f64)
         grid.trace()
     };
     Chain { pairs, tempo }
+}
+
+/// A cell to come from, and what its speeds cost from there.
+struct Start {
+    time: f64,
+    score: f32,
+    fast: f32,
+    slow: f32,
 }
 
 struct Grid<'a> {
@@ -167,7 +175,8 @@ impl Grid<'_> {
             .map(|pair| pair[1].time - pair[0].time)
             .fold(0.0, f64::max);
         let (min, max) = (self.limits.min(), self.limits.max());
-        let natural = 1.0 / self.tempo as f32;
+        let (natural, own) = (1.0 / self.tempo as f32, self.tempo as f32);
+        let mut starts: Vec<Start> = Vec::with_capacity(band.len());
         for back in 1..=row.min(MOST_REACH) {
             let length = self.visual[row].time - self.visual[row - back].time;
             if back > REACH && length > max * gap {
@@ -175,10 +184,18 @@ impl Grid<'_> {
             }
             // A speed is the worse the longer it lasts.
             let unnatural = UNNATURAL * (length / self.period).max(1.0) as f32;
-            let from = self.row(row - back);
-            let starts = self.band(row - back);
+            // With square_of_log(r) = r + 1/r − 2, what a pair pays is linear in its speed and in the inverse of it.
+            let cells_before = self.row(row - back).iter().zip(self.band(row - back));
+            starts.clear();
+            starts.extend(cells_before.map(|(cell, mark)| Start {
+                time: mark.time,
+                score: cell.score + 2.0 * (unnatural + UNSTEADY),
+                fast: unnatural * natural + UNSTEADY / cell.speed,
+                slow: unnatural * own + UNSTEADY * cell.speed,
+            }));
             // The audio marks before that are neither too near nor too far.
             let (mut low, mut high) = (0, 0);
+            let inverse = (1.0 / length) as f32;
             for (cell, mark) in cells.iter_mut().zip(band) {
                 let nearest = mark.time - length / max;
                 let farthest = mark.time - length / min;
@@ -188,12 +205,10 @@ impl Grid<'_> {
                 while high < starts.len() && starts[high].time <= nearest {
                     high += 1;
                 }
-                for place in low..high {
-                    let speed = (length / (mark.time - starts[place].time)) as f32;
-                    let start = &from[place];
-                    let score = start.score
-                        - unnatural * square_of_log(speed * natural)
-                        - UNSTEADY * square_of_log(speed / start.speed);
+                for (place, start) in (low..).zip(&starts[low..high]) {
+                    let slowness = (mark.time - start.time) as f32 * inverse;
+                    let speed = 1.0 / slowness;
+                    let score = start.score - speed * start.fast - slowness * start.slow;
                     if score > cell.score {
                         *cell = Cell {
                             score,
