@@ -137,7 +137,11 @@ impl Default for State {
             file: None,
             map: None,
             video: Video {
-                side: flushing(),
+                // The element does nothing before it comes.
+                side: Side {
+                    linked: true,
+                    ..flushing()
+                },
                 ..Video::default()
             },
             audio: flushing(),
