@@ -643,6 +643,131 @@ fn a_video_without_music_passes() {
 }
 
 #[test]
+fn music_that_does_not_come_holds_nothing_up_for_ever() {
+    let pipeline = Playing::new(&format!(
+        "dtwretarget name=r starve-timeout=300000000 {} ! r.video_sink \
+         appsrc name=silent format=time is-live=false ! audio/x-raw,format=U8,rate=1000,channels=1,layout=interleaved \
+         ! r.audio_sink r.video_src ! fakesink name=screen async=false",
+        video(4)
+    ));
+    let count = Arc::new(Mutex::new(Vec::new()));
+    let seen = count.clone();
+    let pad = (pipeline.by_name("screen").unwrap().static_pad("sink")).unwrap();
+    probe(&pad, move |buffer| {
+        seen.lock().unwrap().push(number_of_time(buffer));
+    });
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let warning = message_within(&bus, gst::MessageType::Warning);
+    assert!(warning.is_some(), "no warning of what is missing");
+    assert_eq!(wait_eos(&pad), ms(4000) - ms(40));
+    assert_eq!(*count.lock().unwrap(), (0..100).collect::<Vec<_>>());
+}
+
+fn number_of_time(buffer: &gst::BufferRef) -> u64 {
+    buffer.pts().unwrap().mseconds() * FPS / 1000
+}
+
+/// The first message of that type, on a machine however slow.
+fn message_within(bus: &gst::Bus, type_: gst::MessageType) -> Option<gst::Message> {
+    bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &[type_])
+}
+
+/// Waits until a pad has an EOS; returns the PTS of the last buffer its sink had.
+fn wait_eos(pad: &gst::Pad) -> gst::ClockTime {
+    for _ in 0..6000 {
+        if pad.pad_flags().contains(gst::PadFlags::EOS) {
+            let sink = pad.parent_element().unwrap();
+            let sample = sink.property::<gst::Sample>("last-sample");
+            return sample.buffer().unwrap().pts().unwrap();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("no end of the video");
+}
+
+#[test]
+fn a_multiplexer_that_takes_turns_is_fed() {
+    // It holds one buffer of each side, so that neither may wait for the other to come far.
+    let dir = Dir::new();
+    file(&dir.file("marks"), Some((400, 600)), Some((200, 500)), 10);
+    let pipeline = Playing::new(&format!(
+        "dtwretarget name=r marks-location={} {} ! r.video_sink {} ! r.audio_sink \
+         matroskamux name=mux ! fakesink name=out \
+         r.video_src ! videoconvert ! video/x-raw,format=I420 ! mux. r.audio_src ! mux.",
+        dir.file("marks").display(),
+        video(10),
+        audio(8)
+    ));
+    pipeline.set_state(gst::State::Playing).unwrap();
+    assert_eq!(pipeline.end().type_(), gst::MessageType::Eos);
+    assert!((199..=202).contains(&stat(&pipeline.by_name("r").unwrap(), "pictures")));
+}
+
+#[test]
+fn an_error_of_downstream_reaches_upstream() {
+    let play = Play::new(
+        "",
+        "videotestsrc ! video/x-raw,format=GRAY8,width=16,height=8,framerate=25/1",
+        "audiotestsrc",
+        [None; 2],
+    );
+    let screen = (play.pipeline.by_name("screen").unwrap().static_pad("sink")).unwrap();
+    // A sink that fails after some pictures.
+    screen.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if info.buffer().unwrap().pts().unwrap() < ms(1000) {
+            return gst::PadProbeReturn::Ok;
+        }
+        info.flow_res = Err(gst::FlowError::NotNegotiated);
+        gst::PadProbeReturn::Handled
+    });
+    play.pipeline.set_state(gst::State::Playing).unwrap();
+    let end = play.pipeline.end();
+    assert_eq!(end.type_(), gst::MessageType::Error);
+}
+
+#[test]
+fn it_can_be_paused_sought_and_cycled() {
+    let dir = Dir::new();
+    file(&dir.file("marks"), Some((400, 600)), Some((200, 500)), 60);
+    let location = format!("marks-location={}", dir.file("marks").display());
+    for properties in ["", &location] {
+        let play = Play::new(
+            properties,
+            "videotestsrc ! video/x-raw,format=GRAY8,width=16,height=8,framerate=25/1",
+            "audiotestsrc samplesperbuffer=441",
+            [None; 2],
+        );
+        for round in 0..3u64 {
+            play.pipeline.set_state(gst::State::Playing).unwrap();
+            for n in 0..15 {
+                let (flags, set) = (gst::SeekFlags::FLUSH, gst::SeekType::Set);
+                let start = ms(20_000 - 700 * n);
+                // While it comes to its end or is still starting, a seek may be refused.
+                let _ = play.pipeline.seek(1.0, flags, set, start, set, ms(22_000));
+                std::thread::sleep(std::time::Duration::from_millis(3 * (n + round) % 7));
+                let state = if n % 3 == 0 {
+                    gst::State::Paused
+                } else {
+                    gst::State::Playing
+                };
+                play.pipeline.set_state(state).unwrap();
+            }
+            let (flags, set) = (gst::SeekFlags::FLUSH, gst::SeekType::Set);
+            play.pipeline.set_state(gst::State::Playing).unwrap();
+            let bus = play.pipeline.bus().unwrap();
+            let done = [gst::MessageType::AsyncDone, gst::MessageType::Eos];
+            let _ = bus.timed_pop_filtered(ms(200), &done);
+            let _ = play
+                .pipeline
+                .seek(1.0, flags, set, ms(10_000), set, ms(12_000));
+            let _ = play.rest();
+            play.pipeline.set_state(gst::State::Null).unwrap();
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_is_told() {
     let dir = Dir::new();
     let broken = dir.file("broken");

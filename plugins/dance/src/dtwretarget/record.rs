@@ -69,7 +69,7 @@ impl Record {
         tick: gst::ClockTime,
         repeated: bool,
     ) {
-        if self.pictures % self.every == 0 {
+        if self.pictures.is_multiple_of(self.every) {
             if self.path.len() >= POINTS {
                 let mut keep = false;
                 self.path.retain(|_| {
