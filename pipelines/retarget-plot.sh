@@ -28,6 +28,7 @@ select=(jq -r --argjson from "$from" --argjson to "$to")
 "${select[@]}" '.path[] | select(.[0] >= $from and .[0] <= $to) | @tsv' "$path" >shown ||
     die "no path of dtwretarget: $path"
 [[ -s shown ]] || die "nothing was shown from $from to $to s in $path"
+low=$(head -n 1 shown | cut -f 2) high=$(tail -n 1 shown | cut -f 2)
 "${select[@]}" '.audio[] | select(. >= $from and . <= $to)' "$path" >audio
 # A mark of the dance, at the instant of the song at which it is seen.
 "${select[@]}" '.path as $path | .visual[] as $mark
@@ -36,6 +37,7 @@ select=(jq -r --argjson from "$from" --argjson to "$to")
 # Over a quarter of a second, as single steps are those of the frame rate.
 awk 'NR > 1 && $1 - t >= .25 { print ($1 + t) / 2, ($2 - s) / ($1 - t) } NR == 1 || $1 - t >= .25 { t = $1; s = $2 }' \
     shown >speed
+fastest=$(jq '."speed-max" * 1.1 + 0.1' "$path")
 title=$(jq -r '"\(.method): median speed \(."speed-p50"), 95 % \(."speed-p95"), longest freeze \(."longest-freeze" * 1000 | round) ms, \(.repeated) of \(.pictures) repeated, \(.dropped) dropped"' "$path")
 gnuplot <<END
 set terminal pngcairo size 1200,800 font "sans,12"
@@ -46,12 +48,13 @@ set xrange [$from:$to]
 set grid y
 set key top left
 set ylabel "dance (s)"
-plot "shown" using 1:2 with lines lw 2 lc rgb "#0072b2" title "shown", \
-    "visual" using 1:2 with points pt 7 ps 0.8 lc rgb "#d55e00" title "beats of the dance", \
-    "audio" using 1:(GPVAL_Y_MIN) with impulses lc rgb "#cccccc" title ""
+set yrange [$low:$high]
+plot "audio" using 1:($high) with impulses lc rgb "#cccccc" title "beats of the song", \
+    "shown" using 1:2 with lines lw 2 lc rgb "#0072b2" title "shown", \
+    "visual" using 1:2 with points pt 7 ps 0.8 lc rgb "#d55e00" title "beats of the dance"
 set ylabel "speed"
 set xlabel "song (s)"
-set yrange [0:*]
+set yrange [0:$fastest]
 plot "audio" using 1:(100) with impulses lc rgb "#cccccc" title "beats of the song", \
     "visual" using 1:(0.05) with points pt 7 ps 0.8 lc rgb "#d55e00" title "beats of the dance", \
     "speed" using 1:2 with lines lw 2 lc rgb "#009e73" title "speed"

@@ -136,7 +136,7 @@ fn with_ends(pairs: &[Anchor], tempo: f64, ends: [f64; 2], options: &Options) ->
     };
     let before = first.output - options.start;
     let lead = if before > 1e-6 {
-        limits.clamp((first.source / before).min(1.5 * tempo))
+        limits.clamp((first.source / before).min(1.25 * tempo))
     } else {
         tempo
     };
