@@ -525,7 +525,7 @@ fn tempi_an_octave_apart_meet() {
         let error = if song.1 > dance.1 {
             mean_error(&seen.pictures, dance, song, (2000, 18_000))
         } else {
-            mean_error(&seen.pictures, dance, (song.0 + 0, song.1), (2000, 18_000)) - 150.0
+            mean_error(&seen.pictures, dance, song, (2000, 18_000)) - 150.0
         };
         assert!(error <= 25.0, "{error} at {song:?}");
         let frames = seen.pictures[400].1 - seen.pictures[100].1;
