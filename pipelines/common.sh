@@ -130,10 +130,9 @@ first_buffer() {
     return 1
 }
 
-# open_media MEDIA [KIND]: sets uri and has_video; stops with the reason where there is no sound, or no
-# picture where KIND is video.
-open_media() {
-    local media=$1 kind=${2:-audio} reason
+# find_media MEDIA: sets uri; stops where there is no such file.
+find_media() {
+    local media=$1
     if [[ $media == *://* ]]; then
         uri=$media
     else
@@ -141,13 +140,17 @@ open_media() {
         [[ -f $media && -r $media ]] || die "cannot read: $media"
         uri=$(file_uri "$media")
     fi
-    if ! reason=$(first_buffer "$kind"); then
+}
+
+# open_media MEDIA: sets uri and has_video; stops with the reason where there is no sound.
+open_media() {
+    local media=$1 reason
+    find_media "$media"
+    if ! reason=$(first_buffer audio); then
         say "$reason"
-        [[ $kind == audio ]] || die "no video in $media, so there is no motion to see"
         die "no audio in $media, so there is no rhythm to hear"
     fi
     has_video=true
-    [[ $kind == audio ]] || return 0
     first_buffer video >/dev/null || has_video=false
 }
 

@@ -17,7 +17,11 @@ need_plugin
 need_onnxruntime
 [[ -n ${ORT_DYLIB_PATH:-} ]] || die "motion is seen by a model, which ONNX Runtime runs"
 need_elements hoofflow rhythmoverlay compositor x264enc mp4mux
-open_media "$media" video
+find_media "$media"
+reason=$(first_buffer video) || {
+    say "$reason"
+    die "no video in $media, so there is no motion to see"
+}
 open_output "$mp4"
 
 size=video/x-raw,width=640,height=360,pixel-aspect-ratio=1/1

@@ -4,6 +4,7 @@
 
 use gst::glib;
 
+mod dtwretarget;
 pub mod hoof;
 mod hoofflow;
 mod lock;
@@ -17,6 +18,7 @@ mod rhythmoverlay;
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     hoof::register();
     marks::register();
+    dtwretarget::register(plugin)?;
     hoofflow::register(plugin)?;
     markcombiner::register(plugin)?;
     marksink::register(plugin)?;

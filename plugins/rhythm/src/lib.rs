@@ -12,5 +12,6 @@ pub mod motion;
 pub mod network;
 pub mod onset;
 pub mod resample;
+pub mod retarget;
 pub mod spectrum;
 pub mod tempogram;

@@ -7,6 +7,8 @@
 //! All times are in seconds and ascending; a list that is not gives a score without meaning, never
 //! a panic.
 
+pub mod retarget;
+
 /// Tolerance in seconds of an onset in [`f_measure`].
 pub const ONSET_WINDOW: f64 = 0.05;
 /// Tolerance in seconds of a beat in [`f_measure`].

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# A dance and a song in, mp4 out: the dance retimed so that its beats fall on those of the song.
+#
+# usage: pipelines/retarget.sh VIDEO SONG MP4 [PATH]
+#
+# PATH, if given, gets the path from song to dance as JSON, which retarget-plot.sh draws. Beats that are known already
+# are not looked for: VISUAL=FILE names marks of the dance, MUSIC=FILE those of the song (JSON lines, as marksink writes
+# them). METHOD, INTERPOLATION, STRENGTH, KINDS, MIN_SPEED and MAX_SPEED are those of dtwretarget.
+set -euo pipefail
+# shellcheck source=pipelines/common.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+
+(($# == 3 || $# == 4)) || die "usage: $0 VIDEO SONG MP4 [PATH]"
+video=$1 song=$2 mp4=$3 path=${4:-}
+
+need_packages "${media_packages[@]}"
+need_plugin
+need_elements dtwretarget onsetdetect marksink x264enc voaacenc mp4mux
+open_media "$song"
+song_uri=$uri
+find_media "$video"
+video_uri=$uri
+if ! reason=$(first_buffer video); then
+    say "$reason"
+    die "no picture in $video, so there is no dance to retime"
+fi
+for marks in "${VISUAL:-}" "${MUSIC:-}"; do
+    [[ -z $marks || -r $marks ]] || die "cannot read: $marks"
+done
+visual=${VISUAL:+$(realpath -- "$VISUAL")} music=${MUSIC:+$(realpath -- "$MUSIC")}
+open_output "$mp4" ${path:+"$path"}
+
+# Pass 1: the beats of both.
+if [[ -n $visual ]]; then
+    cp -- "$visual" visual
+else
+    need_elements hoofflow rhythmtag
+    gst-launch-1.0 -q \
+        uridecodebin uri="$video_uri" caps=video/x-raw expose-all-streams=false \
+        ! videoconvert ! hoofflow ! rhythmtag mode=offline ! marksink location=visual >&2 ||
+        die "could not see the beats of $video"
+fi
+if [[ -n $music ]]; then
+    cp -- "$music" music
+else
+    gst-launch-1.0 -q \
+        uridecodebin uri="$song_uri" caps=audio/x-raw expose-all-streams=false \
+        ! audioconvert ! onsetdetect mode=offline ! marksink location=music >&2 ||
+        die "could not hear the beats of $song"
+fi
+cat -- visual music >marks
+
+# Pass 2: the sound waits for the frames that the encoder looks ahead.
+wide=(queue max-size-time=20000000000 max-size-buffers=0 max-size-bytes=0)
+gst-launch-1.0 -q \
+    dtwretarget name=retarget marks-location=marks ${path:+path-location=path} \
+    method="${METHOD:-dtw-bounded}" interpolation="${INTERPOLATION:-blend}" strength="${STRENGTH:-1}" \
+    kinds="${KINDS:-beat+downbeat}" min-speed="${MIN_SPEED:-0.5}" max-speed="${MAX_SPEED:-2}" \
+    uridecodebin uri="$video_uri" caps=video/x-raw expose-all-streams=false \
+    ! videoconvert ! video/x-raw,format=I420 ! queue ! retarget.video_sink \
+    uridecodebin uri="$song_uri" caps=audio/x-raw expose-all-streams=false \
+    ! audioconvert ! audioresample ! audio/x-raw,rate=48000 ! queue ! retarget.audio_sink \
+    retarget.video_src ! queue ! x264enc speed-preset=superfast pass=qual quantizer=23 key-int-max=60 ! queue ! mux. \
+    retarget.audio_src ! "${wide[@]}" ! voaacenc bitrate=160000 ! queue ! mux. \
+    mp4mux name=mux ! filesink location=retargeted.mp4 >&2 ||
+    die "the pipeline failed on $video and $song"
+keep_output retargeted.mp4 "$mp4"
+say "Wrote $mp4"
+if [[ -n $path ]]; then
+    keep_output path "$path"
+    say "Wrote $path"
+fi

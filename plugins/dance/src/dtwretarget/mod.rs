@@ -1,0 +1,141 @@
+//! `dtwretarget` moves dancing onto music: it retimes a video so that visual beats fall on musical ones.
+//!
+//! The music is the master. What comes in at `audio_sink` goes out at `audio_src` untouched, the very buffers. What comes in
+//! at `video_sink` goes out at `video_src` at the same frame rate, on the timeline of the music, each picture taken from the
+//! instant of the video that the alignment asks for, at speeds between `min-speed` and `max-speed`. (A sink and a source
+//! of an element cannot share a name, hence the endings.) Marks are those of [`GstRhythmMeta`](crate::marks):
+//! `visual-beat` of the video, and of the music what `kinds` names.
+//!
+//! ## Two ways to run
+//!
+//! **In one pass**, live or not: marks come with the buffers and in `rhythm-marks` events, and the video is held until
+//! both sides are `look-ahead` further. Within that, beats find each other; what is shown stays within half of
+//! `look-ahead` of the instant it belongs to, since in the long run live motion cannot be faster or slower than it comes.
+//! LATENCY answers with the larger of both sides' latency and `look-ahead` on top. In a live pipeline each picture leaves
+//! at its deadline, whatever has come by then; in any other one side waits for the other, and after `starve-timeout` of
+//! wall-clock time without progress a warning is posted and it waits no more. Where motion has not come, the last picture
+//! stays. The music is not held: a queue behind `audio_src` has to have room for the latency.
+//!
+//! **In two passes**: `marks-location` names a file of JSON lines, as `marksink` writes them, with the marks of both
+//! (several elements' lines may be put together). The whole course is planned at the start, on the stream times of both
+//! sides; the video is read once, with no more than a few frames in memory, and a seek in the music takes the video to
+//! where it then belongs. No `look-ahead` is needed and none is answered.
+//!
+//! The video ends where the music or its own motion does, whichever comes first; the music always plays to its end.
+//! Without marks on one of the sides nothing moves: pictures are those of their own time, and the bus is told so. Without
+//! a music branch, and played backwards, video passes as it is.
+//!
+//! ## Methods
+//!
+//! | `method` | what meets |
+//! |---|---|
+//! | `dtw-bounded` | the chain of pairs that brings most marks together, strong ones with strong ones, at speeds near that at which the tempi agree (or one is twice the other) that change little |
+//! | `dtw` | what dynamic time warping of the times brings together: MuDaR, equations 22 and 23 |
+//! | `acceleration` | the first marks, the second ones, and so on: MuDaR 4.4 |
+//! | `shift` | the first marks of the stretch with the most similar number of them: MuDaR 4.4 |
+//!
+//! All but the first need the whole, hence `marks-location`; in one pass the alignment is always bounded. Where a method
+//! asks for more than the speeds allow, the video comes as near as they do and catches up later.
+//!
+//! `strength` is how far pictures move to where they should, from 0, not at all, to 1. `offset` is how much later than the
+//! musical beat the visual one is to be seen. `interpolation` says what is shown between two frames: the nearer one; both
+//! blended (8-bit formats in plain memory; others fall back to `nearest` with a warning); or both moved along the flow in
+//! [`GstHoofMeta`](crate::hoof), where a frame carries it, and blended where not.
+//!
+//! Pictures carry the `visual-beat` marks at their new instants; `GstHoofMeta` is taken off, as it speaks of other times.
+//!
+//! ## Messages, statistics, path
+//!
+//! With `post-messages`, an element message `retarget-status` tells when the video begins to follow, and when it cannot:
+//! `status` (string) is `aligned`, `no-visual-marks`, `no-audio-marks` or `no-audio`, `visual-marks` and `audio-marks`
+//! (uint64) count those known. `stats` has `pictures` sent, of them `repeated`, `dropped` frames (uint64), `speed-p50`,
+//! `speed-p95`, `speed-max` (double), `longest-freeze` (uint64, ns) and `late` for pictures that left at a deadline with
+//! less than was to be known. At the end, `path-location` gets a JSON object with the marks of both sides
+//! (`visual`, `audio`), the `path` as pairs of output and source, all in seconds, and the statistics;
+//! `pipelines/retarget-plot.sh` draws it.
+//!
+//! ```sh
+//! gst-launch-1.0 dtwretarget name=r marks-location=marks.jsonl \
+//!     filesrc location=dance.mp4 ! decodebin ! videoconvert ! queue ! r.video_sink \
+//!     filesrc location=song.ogg ! decodebin ! audioconvert ! queue ! r.audio_sink \
+//!     r.video_src ! queue ! autovideosink  r.audio_src ! queue ! autoaudiosink
+//! ```
+
+use gst::glib;
+use gst::prelude::*;
+
+mod branches;
+mod course;
+mod engine;
+mod imp;
+mod marksfile;
+mod picture;
+mod record;
+
+/// How marks find each other.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstDtwRetargetMethod")]
+pub enum Method {
+    /// One shift of the whole.
+    #[enum_value(name = "Align the first marks of the best window", nick = "shift")]
+    Shift,
+    /// The k-th mark onto the k-th mark.
+    #[enum_value(name = "Make all intervals equal", nick = "acceleration")]
+    Acceleration,
+    /// Equations 22 and 23 of MuDaR.
+    #[enum_value(name = "Dynamic time warping as MuDaR prints it", nick = "dtw")]
+    Dtw,
+    /// Most marks at speeds that change little.
+    #[default]
+    #[enum_value(name = "Dynamic time warping with bounded speed", nick = "dtw-bounded")]
+    DtwBounded,
+}
+
+/// What is shown between two frames.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstDtwRetargetInterpolation")]
+pub enum Interpolation {
+    /// The nearer frame.
+    #[default]
+    #[enum_value(name = "The nearer frame", nick = "nearest")]
+    Nearest,
+    /// Both frames, weighted.
+    #[enum_value(name = "Both frames, blended", nick = "blend")]
+    Blend,
+    /// Both frames, moved towards each other.
+    #[enum_value(name = "Both frames, moved along the flow and blended", nick = "flow")]
+    Flow,
+}
+
+/// Which marks of the music are met.
+#[glib::flags(name = "GstDtwRetargetKinds")]
+pub enum Kinds {
+    /// Beats inside bars.
+    #[flags_value(name = "Beats", nick = "beat")]
+    BEAT = 1 << 0,
+    /// First beats of bars.
+    #[flags_value(name = "Downbeats", nick = "downbeat")]
+    DOWNBEAT = 1 << 1,
+    /// Onsets.
+    #[flags_value(name = "Onsets", nick = "onset")]
+    ONSET = 1 << 2,
+}
+
+glib::wrapper! {
+    /// Retimes video so that visual beats fall on musical ones.
+    pub struct DtwRetarget(ObjectSubclass<imp::DtwRetarget>)
+        @extends gst::Element, gst::Object;
+}
+
+/// Registers the element with the plugin.
+///
+/// # Errors
+/// If another element of that name cannot be replaced.
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        Some(plugin),
+        "dtwretarget",
+        gst::Rank::NONE,
+        DtwRetarget::static_type(),
+    )
+}
