@@ -370,7 +370,7 @@ fn lines_that_are_longer_than_they_look_are_read_right() {
             50,
             40,
             &[0],
-            &[stride as i32],
+            &[stride],
         )
         .unwrap();
         run.harness.push(buffer).unwrap();
