@@ -12,7 +12,7 @@
 use super::{Limits, Mark, accents, tempo};
 
 /// Audio marks in the band of a row.
-const BAND: usize = 48;
+const BAND: usize = 32;
 /// Visual marks that may be left out in a row, whatever the music; more where it has a gap.
 const REACH: usize = 3;
 const MOST_REACH: usize = 255;
