@@ -365,6 +365,43 @@ fn the_demo_leaves_a_movie_marks_and_a_frame() {
 }
 
 #[test]
+fn a_dance_is_retimed_onto_a_song() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let (video, song) = (path("dance.mkv"), path(ODD_NAME));
+    click_movie(&video, 12);
+    click_track(&song, 8);
+    // The dance beats every 600 ms, the song every 500.
+    let beats = (0..18u64).map(|n| 400_000_000 + n * 600_000_000);
+    let lines = beats
+        .map(|at| format!("{{\"kind\":\"visual-beat\",\"timestamp\":{at},\"strength\":1.0}}\n"));
+    std::fs::write(path("visual"), lines.collect::<String>()).unwrap();
+    let (mp4, json) = (path("o.mp4"), path("path.json"));
+    run(script("retarget.sh")
+        .args([&video, &song, &mp4, &json])
+        .env("VISUAL", path("visual")));
+    let movie = decode(&mp4);
+    let frames = movie.frames.len();
+    assert!((8 * 25 - 2..=8 * 25 + 2).contains(&frames), "{frames}");
+    assert!((movie.sound - 8.0).abs() < 0.1, "{} s", movie.sound);
+
+    let found: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let number = |value: &Value| value.as_f64().unwrap();
+    let shown = found["path"].as_array().unwrap();
+    for click in clicks(7).into_iter().filter(|click| *click > 3.0) {
+        let at = shown
+            .iter()
+            .find(|point| number(&point[0]) >= click)
+            .unwrap();
+        let phase = (number(&at[1]) - 0.4).rem_euclid(0.6);
+        assert!(phase.min(0.6 - phase) < 0.07, "{at} at {click}");
+    }
+    let png = path("path.png");
+    run(script("retarget-plot.sh").args([&json, &png]));
+    assert_eq!(&std::fs::read(png).unwrap()[1..4], b"PNG");
+}
+
+#[test]
 fn bad_input_is_named_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);

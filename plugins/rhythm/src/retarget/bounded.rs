@@ -12,7 +12,7 @@
 use super::{Limits, Mark, accents, tempo};
 
 /// Audio marks in the band of a row.
-const BAND: usize = 48;
+const BAND: usize = 32;
 /// Visual marks that may be left out in a row, whatever the music; more where it has a gap.
 const REACH: usize = 3;
 const MOST_REACH: usize = 255;
@@ -21,9 +21,11 @@ pub(super) const ACCENT: f32 = 0.3;
 /// What a speed costs that is e times the natural one, and one that is e times the one before.
 pub(super) const UNNATURAL: f32 = 1.0;
 pub(super) const UNSTEADY: f32 = 2.0;
+/// Periods without a pair that are a silence.
+const SILENCE: f32 = 4.5;
 /// What a period of the dance costs that is skipped at the beginning, and one for which the first picture has to wait.
 const SKIPPED: f64 = 0.25;
-const HELD: f64 = 0.5;
+const HELD: f64 = 3.0;
 
 /// About the square of ln `ratio`, without a logarithm: off by 8 % at twice or half.
 pub(super) fn square_of_log(ratio: f32) -> f32 {
@@ -182,8 +184,11 @@ impl Grid<'_> {
             if back > REACH && length > max * gap {
                 break;
             }
-            // A speed is the worse the longer it lasts.
-            let unnatural = UNNATURAL * (length / self.period).max(1.0) as f32;
+            // A speed is the worse the longer it lasts, and where a side is silent nothing speaks for it. If that cost
+            // less than a pair for each period, a chain could run ahead of the best one, and the band with it.
+            let periods = (length / self.period).max(1.0) as f32;
+            let silent = if periods > SILENCE { 3.0 } else { 1.0 };
+            let unnatural = UNNATURAL * periods * silent;
             // With square_of_log(r) = r + 1/r − 2, what a pair pays is linear in its speed and in the inverse of it.
             let cells_before = self.row(row - back).iter().zip(self.band(row - back));
             starts.clear();

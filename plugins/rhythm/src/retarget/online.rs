@@ -61,24 +61,6 @@ impl Planner {
         }
     }
 
-    /// The last instant of the source that was planned.
-    #[must_use]
-    pub fn position(&self) -> f64 {
-        self.shown
-    }
-
-    /// The earliest instant of the source that may still be asked for: what lies before can be let go.
-    #[must_use]
-    pub fn earliest(&self) -> f64 {
-        self.shown
-    }
-
-    /// The pair (visual, audio) that is to meet next.
-    #[must_use]
-    pub fn next_pair(&self) -> Option<[f64; 2]> {
-        self.next
-    }
-
     /// Goes on to the instant `output`, and returns the instant of the source to be shown there.
     ///
     /// `visual` and `audio` are the marks known so far (older ones count nothing), `arrived` is how far the source has
