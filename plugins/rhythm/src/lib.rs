@@ -14,3 +14,4 @@ pub mod onset;
 pub mod resample;
 pub mod spectrum;
 pub mod tempogram;
+pub mod visual;

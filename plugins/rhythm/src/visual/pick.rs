@@ -1,0 +1,141 @@
+//! Picking the instants of rest from the curve of stillness.
+
+use std::collections::VecDeque;
+
+/// How a peak is told from a ripple.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rule {
+    /// A peak is so much above what is before it.
+    pub rise: f64,
+    /// It is known when the curve is so much below it again …
+    pub fall: f64,
+    /// … or has not been higher for so many values, where that is asked.
+    pub wait: Option<i64>,
+    /// A peak begins where the curve is so much below its highest value: what rests began to.
+    pub flat: f64,
+}
+
+/// A peak of the curve.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Peak {
+    /// Number of the value at which it begins.
+    pub at: i64,
+    /// How much it is above what is before it.
+    pub depth: f64,
+}
+
+/// Values that are kept for the beginning of a peak.
+const KEPT: usize = 100;
+
+/// Finds peaks as the values come.
+#[derive(Debug, Default)]
+pub(super) struct Picker {
+    /// The lowest value since the last peak.
+    low: Option<f64>,
+    /// The highest value since then, and its number, once it is high enough.
+    high: Option<(f64, i64)>,
+    told: bool,
+    recent: VecDeque<(i64, f64)>,
+}
+
+impl Picker {
+    /// Takes a value and its number; says the peak that is known by it.
+    pub fn next(&mut self, at: i64, value: f64, rule: &Rule) -> Option<Peak> {
+        if self.recent.len() == KEPT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((at, value));
+        let low = *self.low.get_or_insert(value);
+        let Some((highest, when)) = self.high else {
+            if value > low + rule.rise {
+                self.high = Some((value, at));
+                self.told = false;
+            } else {
+                self.low = Some(low.min(value));
+            }
+            return None;
+        };
+        if value > highest {
+            self.high = Some((value, at));
+            return None;
+        }
+        let fallen = value < highest - rule.fall;
+        let waited = rule.wait.is_some_and(|wait| at - when >= wait);
+        let found = ((fallen || waited) && !self.told).then(|| self.peak(highest, low, rule));
+        self.told |= found.is_some();
+        if value < highest - rule.rise.max(rule.fall) {
+            self.low = Some(value);
+            self.high = None;
+        }
+        found
+    }
+
+    /// The peak that was not known yet when the values ended.
+    pub fn finish(&mut self, rule: &Rule) -> Option<Peak> {
+        let (highest, _) = self.high.take()?;
+        let low = self.low.take()?;
+        (!self.told).then(|| self.peak(highest, low, rule))
+    }
+
+    fn peak(&self, highest: f64, low: f64, rule: &Rule) -> Peak {
+        let is_highest = |&&(_, value): &&(i64, f64)| value < highest;
+        let flat = |&&(_, value): &&(i64, f64)| value >= highest - rule.flat;
+        let before = self.recent.iter().rev().skip_while(is_highest);
+        let first = before.take_while(flat).last();
+        Peak {
+            at: first.or(self.recent.back()).map_or(0, |(at, _)| *at),
+            depth: highest - low,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: Rule = Rule {
+        rise: 0.5,
+        fall: 0.5,
+        wait: None,
+        flat: 0.1,
+    };
+
+    fn peaks(values: &[f64], rule: &Rule) -> Vec<(usize, Peak)> {
+        let mut picker = Picker::default();
+        let mut found = Vec::new();
+        for (n, value) in values.iter().enumerate() {
+            found.extend(picker.next(n as i64, *value, rule).map(|peak| (n, peak)));
+        }
+        found.extend(picker.finish(rule).map(|peak| (values.len(), peak)));
+        found
+    }
+
+    /// Up to 1 from value 5 on, there until 30, and down.
+    fn table() -> Vec<f64> {
+        (0..40)
+            .map(|n| if (5..30).contains(&n) { 1.0 } else { 0.0 })
+            .collect()
+    }
+
+    #[test]
+    fn a_rest_begins_when_it_begins() {
+        let peak = Peak { at: 5, depth: 1.0 };
+        assert_eq!(peaks(&table(), &RULE), [(30, peak)]);
+        let causal = Rule {
+            wait: Some(12),
+            ..RULE
+        };
+        assert_eq!(peaks(&table(), &causal), [(17, peak)]);
+        assert_eq!(peaks(&table()[..20], &RULE), [(20, peak)]);
+    }
+
+    #[test]
+    fn ripples_are_no_peaks_and_every_peak_is_one() {
+        let ripple: Vec<f64> = (0..200).map(|n| (0.5 * f64::from(n)).sin() * 0.2).collect();
+        assert!(peaks(&ripple, &RULE).is_empty());
+        let waves: Vec<f64> = (0..500)
+            .map(|n| -(std::f64::consts::TAU * f64::from(n) / 50.0).cos() + ripple[n as usize % 25])
+            .collect();
+        assert_eq!(peaks(&waves, &RULE).len(), 10);
+    }
+}
