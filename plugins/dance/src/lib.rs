@@ -11,6 +11,7 @@ pub mod marks;
 mod marksink;
 mod onsetdetect;
 mod rhythmoverlay;
+mod rhythmtag;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     hoof::register();
@@ -19,6 +20,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     marksink::register(plugin)?;
     onsetdetect::register(plugin)?;
     rhythmoverlay::register(plugin)?;
+    rhythmtag::register(plugin)?;
     Ok(())
 }
 

@@ -7,7 +7,6 @@
 
 use std::sync::LazyLock;
 
-
 /// Version of the layout, counted up when a field changes its meaning.
 pub const VERSION: u32 = 1;
 /// Name under which the custom meta is registered, and of its structure.

@@ -24,25 +24,31 @@ use tempo::tempo;
 pub const DEFAULT_MIN_BPM: f64 = 55.0;
 /// The fastest tempo unless asked otherwise, in beats a minute.
 pub const DEFAULT_MAX_BPM: f64 = 215.0;
+/// The slowest tempo that there can be.
+pub const LOWEST_BPM: f64 = 20.0;
+/// The fastest tempo that there can be.
+pub const HIGHEST_BPM: f64 = 300.0;
 /// Seconds after the instant of a beat at which it is known, in a stream: see [`Detector::known`].
 pub const DELAY: f64 = 0.25;
 
-/// Values without a higher one after which a peak of a stream is known.
+/// Values after its beginning at which a peak is known.
 const WAIT: i64 = 12;
 /// A beat is a peak that rises by this share of what the curve spans …
 const RISE: f64 = 0.2;
 /// … and by so many octaves of motion at least.
-const LEAST: f64 = 0.4;
-/// In a stream a peak is known when the curve has fallen by this share of the rise.
+const LEAST: f64 = 0.2;
+/// A peak is known before that when the curve has fallen by this share of the rise.
 const FALL: f64 = 0.5;
 /// A rest begins when stillness is within this share of the rise.
 const FLAT: f64 = 0.2;
 /// Seconds that a peak is later than the rest as bodies have it.
-const BIAS: f64 = 0.02;
+const BIAS: f64 = 0.01;
 /// Motion that does not count: a share of its mean …
 const SHARE: f64 = 0.1;
 /// … and as much in all, two thousandths of the picture at 5 pixels a second.
 const FLOOR: f64 = 3e-3;
+/// The share of the least motion (its 5th percentile) that is taken for errors of the flow.
+const NOISE: f64 = 0.8;
 /// How much a turn counts against a stop, and the share of directions in common that is like none.
 const TURN: (f64, f64) = (0.3, 0.05);
 /// Octaves that a curve is taken to span before it has been seen for long.
@@ -157,6 +163,9 @@ pub struct Detector {
     /// Number of the next value.
     next: i64,
     sum: f64,
+    /// Motion that is always there.
+    least: f64,
+    /// What the curve spans.
     span: f64,
     picker: Picker,
     tempo: Option<Tempo>,
@@ -173,7 +182,8 @@ impl Detector {
             return Err(Error::Threshold(config.threshold));
         }
         let (min, max) = (config.min_bpm, config.max_bpm);
-        if !(min < max && (20.0..=300.0).contains(&min) && (20.0..=300.0).contains(&max)) {
+        let possible = LOWEST_BPM..=HIGHEST_BPM;
+        if !(min < max && possible.contains(&min) && possible.contains(&max)) {
             return Err(Error::Tempos(min, max));
         }
         Ok(Self {
@@ -183,6 +193,7 @@ impl Detector {
             curve: VecDeque::new(),
             next: 0,
             sum: 0.0,
+            least: 0.0,
             span: SPAN,
             picker: Picker::default(),
             tempo: None,
@@ -258,6 +269,7 @@ impl Detector {
         self.points.clear();
         self.curve.clear();
         self.sum = 0.0;
+        self.least = 0.0;
         self.span = SPAN;
         self.picker = Picker::default();
         self.tempo = None;
@@ -266,11 +278,10 @@ impl Detector {
 
     fn rule(&self, span: f64) -> Rule {
         let rise = (RISE * span).max(LEAST) * self.config.threshold;
-        let stream = !self.config.offline;
         Rule {
             rise,
-            fall: if stream { FALL * rise } else { rise },
-            wait: stream.then_some(WAIT),
+            fall: FALL * rise,
+            wait: WAIT,
             flat: FLAT * rise,
         }
     }
@@ -283,7 +294,11 @@ impl Detector {
             self.sum -= self.points.get(out).map_or(0.0, |point| point.motion);
         }
         let mean = self.sum.max(0.0) / self.points.len().min(longest[0]) as f64;
-        self.curve.push_back(stillness(point, mean));
+        if at % RENEW.0 == 0 {
+            let from = self.points.len().saturating_sub(longest[1]);
+            self.least = least(self.points.range(from..).copied(), longest[1]);
+        }
+        self.curve.push_back(stillness(point, mean, self.least));
         let keep = longest.into_iter().max().unwrap_or_default();
         if self.points.len() > keep {
             self.points.pop_front();
@@ -291,7 +306,7 @@ impl Detector {
         }
         if at % RENEW.0 == 0 {
             let from = self.curve.len().saturating_sub(longest[1]);
-            self.span = spanned(self.curve.range(from..), longest[1]);
+            self.span = spanned(self.curve.range(from..).copied(), longest[1]);
         }
         if at % RENEW.1 == 0 {
             let range = [self.config.min_bpm, self.config.max_bpm];
@@ -324,9 +339,15 @@ impl Detector {
             let part = around(n, MEAN.1);
             (sums[part.end] - sums[part.start]) / part.len().max(1) as f64
         };
-        let curve: Vec<f64> = (self.points.iter().enumerate())
-            .map(|(n, point)| stillness(*point, mean(n)))
-            .collect();
+        let mut errors = 0.0;
+        let mut curve = Vec::with_capacity(count);
+        for (n, point) in self.points.iter().enumerate() {
+            if n as i64 % RENEW.1 == 0 {
+                let part = self.points.range(around(n, SPANNED.1));
+                errors = least(part.copied(), values(SPANNED.1));
+            }
+            curve.push(stillness(*point, mean(n), errors));
+        }
         let mut span = SPAN;
         let mut seen = None;
         for (n, value) in curve.iter().enumerate() {
@@ -334,7 +355,7 @@ impl Detector {
             // Less often, since it looks at more.
             if n as i64 % RENEW.1 == 0 {
                 let part = around(n, SPANNED.1);
-                span = spanned(curve[part].iter(), values(SPANNED.1));
+                span = spanned(curve[part].iter().copied(), values(SPANNED.1));
                 let range = [self.config.min_bpm, self.config.max_bpm];
                 seen = tempo(&curve[around(n, TEMPO.1)], range);
             }
@@ -368,22 +389,36 @@ fn values(seconds: f64) -> usize {
     (seconds * RATE) as usize
 }
 
-/// Octaves by which there is less motion than the mean.
-fn stillness(point: Point, mean: f64) -> f64 {
-    let floor = SHARE * mean + FLOOR;
-    -(point.motion + floor).log2() - TURN.0 * (point.alike + TURN.1).log2()
+/// Octaves by which there is less motion than the mean, where `least` is always there.
+fn stillness(point: Point, mean: f64, least: f64) -> f64 {
+    let errors = NOISE * least;
+    let motion = (point.motion - errors).max(0.0);
+    let floor = SHARE * (mean - errors).max(0.0) + FLOOR;
+    -(motion + floor).log2() - TURN.0 * (point.alike + TURN.1).log2()
 }
 
-/// From the 5th to the 95th percentile of the values; before there are `whole` of them, partly what is usual.
-fn spanned<'a>(curve: impl Iterator<Item = &'a f64>, whole: usize) -> f64 {
-    let mut sorted: Vec<f64> = curve.copied().collect();
+/// The 5th and the 95th percentile of the values, and how many there are.
+fn span(values: impl Iterator<Item = f64>) -> ([f64; 2], usize) {
+    let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     let at = |share: f64| {
         let n = (share * sorted.len().saturating_sub(1) as f64) as usize;
         sorted.get(n).copied().unwrap_or_default()
     };
-    let seen = (sorted.len() as f64 / (0.5 * whole as f64)).min(1.0);
-    seen * (at(0.95) - at(0.05)) + (1.0 - seen) * SPAN
+    ([at(0.05), at(0.95)], sorted.len())
+}
+
+/// What the values span; before there are many of the `whole`, partly what is usual.
+fn spanned(values: impl Iterator<Item = f64>, whole: usize) -> f64 {
+    let ([low, high], count) = span(values);
+    let seen = (count as f64 / (0.5 * whole as f64)).min(1.0);
+    seen * (high - low) + (1.0 - seen) * SPAN
+}
+
+/// The least motion of the points; before there are many of the `whole`, less.
+fn least(points: impl Iterator<Item = Point>, whole: usize) -> f64 {
+    let ([low, _], count) = span(points.map(|point| point.motion));
+    (count as f64 / (0.5 * whole as f64)).min(1.0) * low
 }
 
 /// The share of beats of a strength that are right.

@@ -9,8 +9,8 @@ pub(super) struct Rule {
     pub rise: f64,
     /// It is known when the curve is so much below it again …
     pub fall: f64,
-    /// … or has not been higher for so many values, where that is asked.
-    pub wait: Option<i64>,
+    /// … or so many values after the peak's beginning.
+    pub wait: i64,
     /// A peak begins where the curve is so much below its highest value: what rests began to.
     pub flat: f64,
 }
@@ -32,8 +32,8 @@ const KEPT: usize = 100;
 pub(super) struct Picker {
     /// The lowest value since the last peak.
     low: Option<f64>,
-    /// The highest value since then, and its number, once it is high enough.
-    high: Option<(f64, i64)>,
+    /// The highest value since then, once it is high enough.
+    high: Option<f64>,
     told: bool,
     recent: VecDeque<(i64, f64)>,
 }
@@ -46,9 +46,9 @@ impl Picker {
         }
         self.recent.push_back((at, value));
         let low = *self.low.get_or_insert(value);
-        let Some((highest, when)) = self.high else {
+        let Some(mut highest) = self.high else {
             if value > low + rule.rise {
-                self.high = Some((value, at));
+                self.high = Some(value);
                 self.told = false;
             } else {
                 self.low = Some(low.min(value));
@@ -56,13 +56,15 @@ impl Picker {
             return None;
         };
         if value > highest {
-            self.high = Some((value, at));
-            return None;
+            highest = value;
+            self.high = Some(value);
         }
-        let fallen = value < highest - rule.fall;
-        let waited = rule.wait.is_some_and(|wait| at - when >= wait);
-        let found = ((fallen || waited) && !self.told).then(|| self.peak(highest, low, rule));
-        self.told |= found.is_some();
+        let mut found = None;
+        if !self.told {
+            let peak = self.peak(highest, low, rule);
+            self.told = value < highest - rule.fall || at - peak.at >= rule.wait;
+            found = self.told.then_some(peak);
+        }
         if value < highest - rule.rise.max(rule.fall) {
             self.low = Some(value);
             self.high = None;
@@ -72,7 +74,7 @@ impl Picker {
 
     /// The peak that was not known yet when the values ended.
     pub fn finish(&mut self, rule: &Rule) -> Option<Peak> {
-        let (highest, _) = self.high.take()?;
+        let highest = self.high.take()?;
         let low = self.low.take()?;
         (!self.told).then(|| self.peak(highest, low, rule))
     }
@@ -80,7 +82,13 @@ impl Picker {
     fn peak(&self, highest: f64, low: f64, rule: &Rule) -> Peak {
         let is_highest = |&&(_, value): &&(i64, f64)| value < highest;
         let flat = |&&(_, value): &&(i64, f64)| value >= highest - rule.flat;
-        let before = self.recent.iter().rev().skip_while(is_highest);
+        // What is told is never older than `wait`, also where the rise was slow.
+        let newest = self
+            .recent
+            .iter()
+            .rev()
+            .take(rule.wait.unsigned_abs() as usize + 1);
+        let before = newest.skip_while(is_highest);
         let first = before.take_while(flat).last();
         Peak {
             at: first.or(self.recent.back()).map_or(0, |(at, _)| *at),
@@ -96,7 +104,7 @@ mod tests {
     const RULE: Rule = Rule {
         rise: 0.5,
         fall: 0.5,
-        wait: None,
+        wait: 12,
         flat: 0.1,
     };
 
@@ -120,13 +128,10 @@ mod tests {
     #[test]
     fn a_rest_begins_when_it_begins() {
         let peak = Peak { at: 5, depth: 1.0 };
-        assert_eq!(peaks(&table(), &RULE), [(30, peak)]);
-        let causal = Rule {
-            wait: Some(12),
-            ..RULE
-        };
-        assert_eq!(peaks(&table(), &causal), [(17, peak)]);
-        assert_eq!(peaks(&table()[..20], &RULE), [(20, peak)]);
+        assert_eq!(peaks(&table(), &RULE), [(17, peak)]);
+        assert_eq!(peaks(&table()[..10], &RULE), [(10, peak)]);
+        let slow = Rule { wait: 90, ..RULE };
+        assert_eq!(peaks(&table(), &slow), [(30, peak)]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::envelope::RATE;
 
 /// The tempo that is as likely as not, in beats a minute, and the deviation of others in octaves.
-const USUAL: (f64, f64) = (110.0, 0.9);
+const USUAL: (f64, f64) = (125.0, 0.9);
 /// Values that are slower than this many seconds are no rhythm.
 const SLOW: f64 = 1.6;
 
