@@ -48,10 +48,8 @@ pub(super) struct Envelope {
 impl Envelope {
     /// Whether this frame does not follow on the last.
     pub fn is_gap(&self, time: f64) -> bool {
-        let after = |last: f64| time <= last || time - last > LONGEST_GAP;
-        // Frames of which nothing is known do not make a bridge.
-        self.time.is_some_and(after)
-            || (self.motion.last).is_some_and(|(last, _)| time - last > 2.0 * LONGEST_GAP)
+        self.time
+            .is_some_and(|last| time <= last || time - last > LONGEST_GAP)
     }
 
     /// Takes the next frame, which must be no [gap](Self::is_gap).
@@ -80,7 +78,8 @@ impl Envelope {
                 moving,
                 foreground,
             } => {
-                let start = last.map_or(frame.time - interval, |_| self.since);
+                let own = frame.time - interval.clamp(SHORTEST, LONGEST_GAP);
+                let start = last.map_or(own, |_| self.since);
                 let interval = (frame.time - start).max(SHORTEST);
                 let speed = (foreground / interval).max(0.0).powf(SPEED);
                 self.motion
@@ -99,6 +98,18 @@ impl Envelope {
                     .extend(histogram.iter().map(|value| value / interval));
                 self.known = true;
                 self.since = frame.time;
+            }
+        }
+    }
+
+    /// Takes the curves to be as they are to the end, so that what is known of it is [told](Self::next).
+    pub fn finish(&mut self) {
+        let end = |track: &Track| track.at + track.values.len() as i64;
+        let end = end(&self.motion).max(end(&self.alike)) + REACH as i64;
+        for track in [&mut self.motion, &mut self.alike] {
+            if let Some(last) = track.values.back().copied() {
+                let more = end - track.at - track.values.len() as i64;
+                track.values.extend((0..more).map(|_| last));
             }
         }
     }
@@ -262,30 +273,21 @@ mod tests {
     }
 
     #[test]
-    fn the_unknown_is_bridged() {
-        let frames: Vec<_> = (0..50)
-            .map(|n| {
-                let seen = if n == 25 {
-                    Seen::Nothing
-                } else {
-                    motion(1.0, &RIGHT)
-                };
-                (0.04 * f64::from(n), seen)
-            })
-            .collect();
-        let curve = curve(&frames);
-        let level = curve[40].1;
-        assert!(curve.iter().all(|(_, p)| (p.alike - 1.0).abs() < 1e-9));
-        let near = curve.iter().filter(|(at, _)| (80..120).contains(at));
-        assert!(near.clone().count() == 40);
-        for (at, point) in near {
-            assert!((point.motion - level.motion).abs() < 1e-9, "{at}");
-        }
+    fn time_that_jumps_is_a_gap_and_the_end_is_as_what_was_before() {
         let mut envelope = Envelope::default();
-        envelope.push(&Frame {
-            time: 1.0,
-            seen: Seen::Nothing,
-        });
-        assert!(envelope.is_gap(1.0) && envelope.is_gap(1.3) && !envelope.is_gap(1.04));
+        for n in 0..25 {
+            let time = 1.0 + 0.04 * f64::from(n);
+            assert!(!envelope.is_gap(time));
+            let seen = motion(1.0, &RIGHT);
+            envelope.push(&Frame { time, seen });
+        }
+        assert!(envelope.is_gap(1.96) && envelope.is_gap(2.3) && !envelope.is_gap(2.0));
+        let known: Vec<_> = std::iter::from_fn(|| envelope.next()).collect();
+        // The last frame is compared with the one at 1.92 s, less the reach of the Gaussian.
+        assert_eq!(known.last().unwrap().0, 182);
+        envelope.finish();
+        let rest: Vec<_> = std::iter::from_fn(|| envelope.next()).collect();
+        assert_eq!((rest[0].0, rest.last().unwrap().0), (183, 194));
+        assert!((rest[11].1.motion - known[10].1.motion).abs() < 1e-9);
     }
 }

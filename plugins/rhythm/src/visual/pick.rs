@@ -72,11 +72,13 @@ impl Picker {
         found
     }
 
-    /// The peak that was not known yet when the values ended.
+    /// The peak that was not known yet when the values ended; what still rose then is none.
     pub fn finish(&mut self, rule: &Rule) -> Option<Peak> {
         let highest = self.high.take()?;
         let low = self.low.take()?;
-        (!self.told).then(|| self.peak(highest, low, rule))
+        let (end, _) = *self.recent.back()?;
+        let peak = self.peak(highest, low, rule);
+        (!self.told && peak.at < end).then_some(peak)
     }
 
     fn peak(&self, highest: f64, low: f64, rule: &Rule) -> Peak {
