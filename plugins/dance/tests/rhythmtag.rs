@@ -23,7 +23,11 @@ const NEAR: f64 = 60.0;
 fn dance(start: u64, end: u64) -> Hoof {
     let middle = (start + end) as f64 / 2.0 / BEAT as f64;
     let speed = (std::f64::consts::PI * middle).sin().abs();
-    let bin = if middle as u64 % 2 == 0 { 2 } else { 10 };
+    let bin = if (middle as u64).is_multiple_of(2) {
+        2
+    } else {
+        10
+    };
     let mut bins = vec![0.0; 16];
     for k in [bin - 1, bin, bin + 1] {
         bins[k] = 1.0 / 3.0;

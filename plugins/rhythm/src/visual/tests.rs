@@ -8,7 +8,11 @@ fn dance(fps: f64, seconds: f64) -> Vec<(f64, f64, Vec<f64>)> {
             let middle = (time - 0.5 / fps) / 0.5;
             let speed = (std::f64::consts::PI * middle).sin().abs();
             let mut histogram = vec![0.0; 16];
-            histogram[if middle as u64 % 2 == 0 { 2 } else { 10 }] = speed / fps;
+            histogram[if (middle as u64).is_multiple_of(2) {
+                2
+            } else {
+                10
+            }] = speed / fps;
             (time, speed, histogram)
         })
         .collect()
