@@ -326,7 +326,7 @@ impl RhythmTag {
             let state = lock(&self.state);
             let held = (state.stream.as_ref()).map_or(0, |stream| stream.frames_held(&settings));
             drop(state);
-            let pools: Vec<_> = allocation.allocation_pools().into_iter().collect();
+            let pools: Vec<_> = allocation.allocation_pools().collect();
             for (n, (pool, size, min, max)) in pools.into_iter().enumerate() {
                 let max = if max == 0 {
                     0

