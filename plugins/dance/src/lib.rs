@@ -14,6 +14,7 @@ mod marksink;
 mod model;
 mod onsetdetect;
 mod rhythmoverlay;
+mod rhythmtag;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     hoof::register();
@@ -24,6 +25,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     marksink::register(plugin)?;
     onsetdetect::register(plugin)?;
     rhythmoverlay::register(plugin)?;
+    rhythmtag::register(plugin)?;
     Ok(())
 }
 

@@ -15,3 +15,4 @@ pub mod resample;
 pub mod retarget;
 pub mod spectrum;
 pub mod tempogram;
+pub mod visual;

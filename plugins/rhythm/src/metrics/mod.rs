@@ -7,6 +7,7 @@
 //! All times are in seconds and ascending; a list that is not gives a score without meaning, never
 //! a panic.
 
+pub mod alignment;
 pub mod retarget;
 
 /// Tolerance in seconds of an onset in [`f_measure`].
@@ -163,7 +164,7 @@ fn is_right(reference: &[f64], n: usize, estimate: &[f64], m: usize) -> bool {
 }
 
 /// Index of the element of `times` (not empty) closest to `time`, the earlier one of two.
-fn nearest(times: &[f64], time: f64) -> usize {
+pub(crate) fn nearest(times: &[f64], time: f64) -> usize {
     let after = times.partition_point(|&t| t < time);
     if after == 0 {
         return 0;
