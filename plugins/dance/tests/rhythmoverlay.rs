@@ -689,7 +689,7 @@ fn an_idle_overlay_can_be_hidden() {
 fn the_rose_points_where_the_picture_moves() {
     let mut rig = Rig::attaching("show=rose", rgb(1280, 720));
     // Light in the right, lower, left and upper part of the rose, of the frame that moves there.
-    let mut draw = |rig: &mut Rig, n: u64, status, bin: Option<usize>| {
+    let draw = |rig: &mut Rig, n: u64, status, bin: Option<usize>| {
         let mut hoof = Hoof::without_flow(status, FRAME * n, 16);
         if let Some(bin) = bin {
             hoof.bins[bin] = 1.0;
