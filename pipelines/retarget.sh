@@ -35,9 +35,11 @@ if [[ -n $visual ]]; then
     cp -- "$visual" visual
 else
     need_elements hoofflow rhythmtag
+    need_onnxruntime
+    [[ -n ${ORT_DYLIB_PATH:-} ]] || die "motion is seen by a model, which ONNX Runtime runs"
     gst-launch-1.0 -q \
         uridecodebin uri="$video_uri" caps=video/x-raw expose-all-streams=false \
-        ! videoconvert ! hoofflow ! rhythmtag mode=offline ! marksink location=visual >&2 ||
+        ! videoconvert ! hoofflow post-messages=false ! rhythmtag mode=offline ! marksink location=visual >&2 ||
         die "could not see the beats of $video"
 fi
 if [[ -n $music ]]; then

@@ -27,6 +27,8 @@
 //!
 //! ## The flow as a picture
 //!
+//! ![Frames of Big Buck Bunny and their flow](images/flow.jpg)
+//!
 //! The request pad `flow` gives the flow in colours: white is still, red goes to the right, yellow down,
 //! blue and violet to the left and up, and the deepest colours go `flow-scale` pixels. As after a `tee`,
 //! each branch wants a `queue`.
