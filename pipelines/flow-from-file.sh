@@ -26,7 +26,7 @@ open_output "$mp4"
 
 size=video/x-raw,width=640,height=360,pixel-aspect-ratio=1/1
 gst-launch-1.0 -q \
-    uridecodebin uri="$uri" caps=video/x-raw expose-all-streams=false \
+    uridecodebin uri="$uri" "caps=video/x-raw(ANY)" expose-all-streams=false \
     ! queue ! videoconvert ! videoscale add-borders=true ! "$size" \
     ! hoofflow name=eye flow-scale="$scale" post-messages=false \
     ! queue ! rhythmoverlay show=rose position=bottom-right ! videoconvert ! side.sink_0 \

@@ -38,7 +38,7 @@ else
     need_onnxruntime
     [[ -n ${ORT_DYLIB_PATH:-} ]] || die "motion is seen by a model, which ONNX Runtime runs"
     gst-launch-1.0 -q \
-        uridecodebin uri="$video_uri" caps=video/x-raw expose-all-streams=false \
+        uridecodebin uri="$video_uri" "caps=video/x-raw(ANY)" expose-all-streams=false \
         ! videoconvert ! hoofflow post-messages=false ! rhythmtag mode=offline ! marksink location=visual >&2 ||
         die "could not see the beats of $video"
 fi
@@ -58,7 +58,7 @@ gst-launch-1.0 -q \
     dtwretarget name=retarget marks-location=marks ${path:+path-location=path} \
     method="${METHOD:-dtw-bounded}" interpolation="${INTERPOLATION:-blend}" strength="${STRENGTH:-1}" \
     kinds="${KINDS:-beat+downbeat}" min-speed="${MIN_SPEED:-0.5}" max-speed="${MAX_SPEED:-2}" \
-    uridecodebin uri="$video_uri" caps=video/x-raw expose-all-streams=false \
+    uridecodebin uri="$video_uri" "caps=video/x-raw(ANY)" expose-all-streams=false \
     ! videoconvert ! video/x-raw,format=I420 ! queue ! retarget.video_sink \
     uridecodebin uri="$song_uri" caps=audio/x-raw expose-all-streams=false \
     ! audioconvert ! audioresample ! audio/x-raw,rate=48000 ! queue ! retarget.audio_sink \

@@ -26,6 +26,13 @@ fn check(page: &Path) {
     let dir = tempfile::tempdir().unwrap();
     click_song(&dir.path().join("song.ogg"), 4);
     click_movie(&dir.path().join("dance.mp4"), 4);
+    // The dance beats every 600 ms, the song every 500.
+    let mark =
+        |kind, at: u64| format!("{{\"kind\":\"{kind}\",\"timestamp\":{at},\"strength\":1.0}}\n");
+    let dance = (1..7).map(|n| mark("visual-beat", n * 600_000_000));
+    let song = (1..8).map(|n| mark("beat", n * 500_000_000));
+    let marks: String = dance.chain(song).collect();
+    std::fs::write(dir.path().join("marks.jsonl"), marks).unwrap();
     let found = pipelines(page);
     assert!(!found.is_empty(), "no pipeline in {page:?}");
     for pipeline in found {

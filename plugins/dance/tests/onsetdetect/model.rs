@@ -706,7 +706,10 @@ fn hear_without_a_wish(folder_has_strokes_at: &[f64]) -> (String, Option<String>
 
 /// Runs the test of that name in a process with this environment; returns its log.
 fn alone(name: &str, environment: &[(&str, &str)]) -> String {
-    let mut all = vec![("GST_DEBUG", "onsetdetect:4"), ("GST_DEBUG_NO_COLOR", "1")];
+    let mut all = vec![
+        ("GST_DEBUG", "onsetdetect:4,onnxruntime:4"),
+        ("GST_DEBUG_NO_COLOR", "1"),
+    ];
     all.extend(environment);
     let output = run_alone(&format!("model::{name}"), "", &all);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -733,7 +736,7 @@ fn without_a_wish_the_model_is_taken_where_it_is_found() {
         ],
     );
     assert!(
-        log.contains(&format!("hearing through {} on cpu", model.display())),
+        log.contains(&format!("running {} on cpu", model.display())),
         "{log}"
     );
 }
