@@ -29,7 +29,7 @@ gst-launch-1.0 -q \
     uridecodebin uri="$uri" "caps=video/x-raw(ANY)" expose-all-streams=false \
     ! queue ! videoconvert ! videoscale add-borders=true ! "$size" \
     ! hoofflow name=eye flow-scale="$scale" post-messages=false \
-    ! queue ! rhythmoverlay show=rose position=bottom-right ! videoconvert ! side.sink_0 \
+    ! queue ! rhythmoverlay show=rose position=bottom-right scale=2 ! videoconvert ! side.sink_0 \
     eye.flow ! queue ! videoconvert ! videoscale ! "$size" ! side.sink_1 \
     compositor name=side sink_1::xpos=640 ! videoconvert ! video/x-raw,format=I420 \
     ! x264enc speed-preset=superfast pass=qual quantizer=23 ! mp4mux ! filesink location=flow.mp4 >&2 ||

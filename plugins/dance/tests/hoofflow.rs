@@ -628,7 +628,7 @@ fn the_flow_is_shown_in_colours() {
     let folder = Dir::new();
     let model = Brighter::default().write(&folder);
     let playing = Playing::new(&format!(
-        "appsrc name=in format=time caps=video/x-raw,format=RGB,width=64,height=64,framerate=25/1 \
+        "appsrc name=in format=time caps=video/x-raw,format=RGB,width=64,height=32,framerate=25/1 \
          ! hoofflow name=eye {} flow-scale=1 ! queue ! fakesink \
          eye.flow ! queue ! appsink name=out sync=false",
         through(&model)
@@ -636,7 +636,7 @@ fn the_flow_is_shown_in_colours() {
     let source: gst::Element = playing.by_name("in").unwrap();
     let sink: gst::Element = playing.by_name("out").unwrap();
     playing.set_state(gst::State::Playing).unwrap();
-    let info = rgb(64, 64);
+    let info = rgb(64, 32);
     for (n, level) in [100u8, 120, 140, 120].into_iter().enumerate() {
         let buffer = frame(&info, ms(40 * n as u64), level);
         let flow = source.emit_by_name::<gst::FlowReturn>("push-buffer", &[&buffer]);
@@ -650,8 +650,9 @@ fn the_flow_is_shown_in_colours() {
         let caps = sample.caps().unwrap();
         let info = VideoInfo::from_caps(caps).unwrap();
         assert_eq!(
-            (info.width(), info.height(), info.fps()),
-            (16, 16, gst::Fraction::new(25, 1))
+            (info.width(), info.height(), info.fps(), info.par()),
+            // As wide as the video looks.
+            (16, 16, gst::Fraction::new(25, 1), gst::Fraction::new(2, 1))
         );
         let buffer = sample.buffer().unwrap();
         assert_eq!(buffer.pts(), Some(ms(40 * colours.len() as u64)));

@@ -549,6 +549,7 @@ impl HoofFlow {
         let [width, height] = loaded.flow_size();
         let caps = VideoInfo::builder(FORMAT, width, height)
             .fps(fps)
+            .par(shape(&info, [width, height]))
             .build()
             .and_then(|info| info.to_caps());
         match caps {
@@ -587,6 +588,21 @@ impl HoofFlow {
             .field("analysis-time-mean", mean)
             .field("analysis-time-max", counts.slowest)
             .build()
+    }
+}
+
+/// The shape of a flow's pixels with which it looks as wide as the video.
+fn shape(info: &VideoInfo, [width, height]: [u32; 2]) -> gst::Fraction {
+    let par = info.par();
+    let across = i64::from(info.width()) * i64::from(par.numer()) * i64::from(height);
+    let down = i64::from(info.height()) * i64::from(par.denom()) * i64::from(width);
+    let (mut a, mut b) = (across.max(1), down.max(1));
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    match (i32::try_from(across / a), i32::try_from(down / a)) {
+        (Ok(across @ 1..), Ok(down @ 1..)) => gst::Fraction::new(across, down),
+        _ => gst::Fraction::new(1, 1),
     }
 }
 
