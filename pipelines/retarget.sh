@@ -50,7 +50,8 @@ else
         ! audioconvert ! onsetdetect mode=offline ! marksink location=music >&2 ||
         die "could not hear the beats of $song"
 fi
-cat -- visual music >marks
+# Files without a newline at their end are lines, too.
+awk 1 visual music >marks
 
 # Pass 2: the sound waits for the frames that the encoder looks ahead.
 wide=(queue max-size-time=20000000000 max-size-buffers=0 max-size-bytes=0)

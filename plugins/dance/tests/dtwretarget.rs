@@ -513,6 +513,60 @@ fn frames_of_any_distance_come_out_evenly() {
 }
 
 #[test]
+fn each_picture_goes_out_under_its_own_caps() {
+    for interpolation in ["nearest", "blend"] {
+        let caps =
+            |width| format!("video/x-raw,format=GRAY8,width={width},height=8,framerate={FPS}/1");
+        let play = Play::new(
+            &format!("interpolation={interpolation}"),
+            &format!(
+                "videotestsrc num-buffers=150 ! capsfilter name=size caps={}",
+                caps(16)
+            ),
+            &audio(6),
+            [Some((300, 600)), Some((250, 500))],
+        );
+        let size = play.pipeline.by_name("size").unwrap();
+        let eye = play
+            .pipeline
+            .by_name("eye")
+            .unwrap()
+            .static_pad("sink")
+            .unwrap();
+        let wide = caps(32);
+        probe(&eye, move |buffer| {
+            if buffer.pts() == Some(ms(2000)) {
+                size.set_property_from_str("caps", &wide);
+            }
+        });
+        let screen = play.pipeline.by_name("screen").unwrap();
+        let screen = screen.static_pad("sink").unwrap();
+        let widths = Arc::new(Mutex::new(Vec::new()));
+        let found = widths.clone();
+        let pad = screen.downgrade();
+        probe(&screen, move |buffer| {
+            let caps = pad.upgrade().unwrap().current_caps().unwrap();
+            let width: i32 = caps.structure(0).unwrap().get("width").unwrap();
+            found
+                .lock()
+                .unwrap()
+                .push((width as usize * 8, buffer.size()));
+        });
+        let (_, words) = play.finish();
+        assert!(!words.contains(&"warning".to_owned()), "{words:?}");
+        let widths = widths.lock().unwrap();
+        assert!(
+            widths.iter().all(|(caps, buffer)| caps == buffer),
+            "{widths:?}"
+        );
+        for size in [128, 256] {
+            let count = widths.iter().filter(|(caps, _)| *caps == size).count();
+            assert!(count > 30, "{count} of {size} bytes");
+        }
+    }
+}
+
+#[test]
 fn tempi_an_octave_apart_meet() {
     let dir = Dir::new();
     for song in [(200, 300), (200, 1200)] {

@@ -214,9 +214,10 @@ impl Video {
             .duration()
             .or_else(|| self.tick())
             .unwrap_or_default();
-        segment.clip(pts, pts + duration)?;
+        let stop = pts.saturating_add(duration);
+        segment.clip(pts, stop)?;
         let at = axis.of(segment, pts)?;
-        let end = axis.of(segment, pts + duration)?;
+        let end = axis.of(segment, stop)?;
         Some(Frame {
             buffer,
             at,

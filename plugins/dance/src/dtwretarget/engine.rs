@@ -270,7 +270,14 @@ impl State {
         };
         match event.view() {
             gst::EventView::Caps(caps) => {
-                self.video.info = gst_video::VideoInfo::from_caps(caps.caps()).ok();
+                // Memory of other kinds cannot be blended here.
+                let plain = caps.caps().features(0).is_none_or(|features| {
+                    features.is_equal(gst::CAPS_FEATURES_MEMORY_SYSTEM_MEMORY.as_ref())
+                });
+                let info = gst_video::VideoInfo::from_caps(caps.caps()).ok();
+                self.video.info = info.filter(|_| plain);
+                // A frame of the old format has no place under the new one.
+                self.video.current = None;
                 let mut caps = caps.caps_owned();
                 let variable = caps
                     .structure(0)
@@ -320,7 +327,7 @@ impl State {
             let wait = if overdue {
                 None
             } else {
-                self.wait(frame, settings)
+                self.wait(frame, [false, true], settings)
             };
             return wait.unwrap_or_else(|| self.pass());
         };
@@ -350,7 +357,8 @@ impl State {
     }
 
     /// What to wait for until the picture of that instant leaves at the latest; `None` if that is now.
-    fn wait(&mut self, output: f64, settings: &Settings) -> Option<Next> {
+    /// `lacks` says which side has not come so far, the video or the music.
+    fn wait(&mut self, output: f64, lacks: [bool; 2], settings: &Settings) -> Option<Next> {
         let Some(latency) = self.latency else {
             return Some(Next::Latency);
         };
@@ -369,12 +377,11 @@ impl State {
         if self.out.started && !self.playing {
             return Some(Next::Change);
         }
-        let progress = [
-            self.video.side.progress,
-            self.audio.progress,
-            self.out.waiting,
-        ];
-        let since = progress.into_iter().flatten().max()?;
+        // A side that has come does not excuse the one that is waited for.
+        let progress = [self.video.side.progress, self.audio.progress];
+        let lacking = progress.into_iter().zip(lacks).filter(|(_, lacks)| *lacks);
+        let last = lacking.filter_map(|(progress, _)| progress).max();
+        let since = last.max(self.out.waiting)?;
         let timeout: Duration = settings.starve_timeout.into();
         let left = timeout.saturating_sub(since.elapsed());
         if !left.is_zero() {
@@ -416,14 +423,14 @@ impl State {
         if self.audio.eos && self.audio.arrived.is_none_or(|end| output >= end - 1e-6) {
             return self.end();
         }
-        if self.audio.has(output + ahead) && self.out.starved {
-            self.out.starved = false;
-        }
+        let music = self.audio.has(output + ahead);
         let video = self.axis == Axis::Stream
             || self.video.side.has(output + ahead)
             || !self.has_room(settings);
-        if !video || !self.audio.has(output + ahead) {
-            if !overdue && let Some(wait) = self.wait(output, settings) {
+        if video && music {
+            self.out.starved = false;
+        } else {
+            if !overdue && let Some(wait) = self.wait(output, [!video, !music], settings) {
                 return wait;
             }
             self.record.late += 1;
@@ -495,13 +502,15 @@ impl State {
             self.video.current = Some(next);
             self.out.current_shown = std::mem::take(&mut self.out.next_shown);
         }
-        if let Some(Item::Event(event)) = self.video.queue.front()
-            && event.type_() != gst::EventType::Eos
-        {
+        // An event goes before the frame after it, and the frame before it goes first.
+        let is_last = self.video.queue.front().is_some_and(
+            |item| matches!(item, Item::Event(event) if event.type_() != gst::EventType::Eos),
+        );
+        if is_last && (self.out.current_shown || self.video.current.is_none()) {
             return Next::Again;
         }
-        let next = self.video.next_frame().cloned();
-        if next.is_none() && !self.video.side.eos && self.axis == Axis::Stream {
+        let next = self.video.next_frame().filter(|_| !is_last).cloned();
+        if next.is_none() && !is_last && !self.video.side.eos && self.axis == Axis::Stream {
             return Next::Change;
         }
         let current = self.video.current.clone();
@@ -517,7 +526,8 @@ impl State {
                 (next, None)
             }
             (Some(current), None) => {
-                if self.video.side.eos && step.source >= current.end.max(current.at + half) - 1e-6 {
+                let is_over = step.source >= current.end.max(current.at + half) - 1e-6;
+                if self.video.side.eos && !is_last && is_over {
                     return self.end();
                 }
                 (current, None)
@@ -602,18 +612,16 @@ impl State {
         settings: &Settings,
         outs: &mut Vec<Out>,
     ) -> Option<gst::Buffer> {
-        let info = self.video.info.as_ref()?;
         let along = settings.interpolation == Interpolation::Flow;
-        let made = if picture::can_blend(info) {
-            picture::between(&from.buffer, &to.buffer, share, along, info)
-        } else {
-            None
-        };
+        let info = self.video.info.as_ref();
+        let made = info
+            .filter(|info| picture::can_blend(info))
+            .and_then(|info| picture::between(&from.buffer, &to.buffer, share, along, info));
         if made.is_none() && !self.out.warned {
             self.out.warned = true;
+            let format = info.map_or("this memory".to_owned(), |info| info.format().to_string());
             outs.push(Out::Warning(format!(
-                "Cannot blend frames of {:?}: showing the nearer one",
-                info.format()
+                "Cannot blend frames of {format}: showing the nearer one"
             )));
         }
         made

@@ -347,10 +347,9 @@ impl DtwRetarget {
             }
             self.kick(&state);
         }
-        if !self.audio_src.is_linked() {
-            return true;
-        }
-        self.audio_src.push_event(event)
+        // A pad that is not linked yet keeps what a stream begins with.
+        let is_linked = self.audio_src.is_linked();
+        self.audio_src.push_event(event) || !is_linked
     }
 
     // The source pads.
@@ -504,6 +503,10 @@ impl DtwRetarget {
     fn audio_linked(&self, linked: bool) {
         {
             let mut state = lock(&self.state);
+            // Music that is linked late is followed all the same.
+            if linked && !state.audio.linked && state.out.direct {
+                state.begin_anew();
+            }
             state.audio.linked = linked;
             state.audio.eos = false;
             state.latency = None;

@@ -459,9 +459,16 @@ impl HoofFlow {
             .collect();
         let settings = lock(&self.settings).clone();
         // An error is on the bus then, and the stream ends here anyhow.
-        let _ = self.tell(outcome, &settings, None);
+        let flows = self.tell(outcome, &settings, None).unwrap_or_default();
         for event in events {
             self.srcpad.push_event(event);
+        }
+        let flow_pad = lock(&self.state).flow_pad.clone();
+        if let Some(pad) = flow_pad {
+            for buffer in flows {
+                // What is refused here is refused again by the next.
+                let _ = pad.push(buffer);
+            }
         }
     }
 

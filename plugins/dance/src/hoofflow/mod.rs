@@ -12,8 +12,8 @@
 //! ## Which frames
 //!
 //! All of them, or `analysis-fps` a second. The first frame of a stream or after a gap has nothing to be
-//! compared with, and says so in its meta (`status=first`); so do frames of another scene (`cut`) and
-//! those that show the same picture again (`repeated`), which are compared with nothing, either.
+//! compared with, and says so in its meta (`status=first`), and neither has the first of another scene
+//! (`cut`). In a frame that shows the same picture again nothing moves (`repeated`).
 //!
 //! In a pipeline that is not live the video waits for the analysis, and each meta rides on the frame that
 //! it speaks of. In a live one the video waits for nothing: another thread analyses, and the meta rides on

@@ -198,12 +198,14 @@ impl RhythmTag {
                 match event.view() {
                     gst::EventView::Caps(caps) => {
                         stream.drain(&settings, &source, &mut out);
+                        state.meeting.see(&out.marks);
                         stream.set_caps(caps.caps());
                     }
                     gst::EventView::Segment(segment) => {
                         let segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
                         if stream.segment != segment {
                             stream.drain(&settings, &source, &mut out);
+                            state.meeting.see(&out.marks);
                             stream.segment = segment;
                         }
                     }
@@ -235,6 +237,10 @@ impl RhythmTag {
                         state.meeting.motion_begins();
                     }
                     _ if event.is_serialized() => {
+                        if let Some(motion) = hoof::from_event(&event) {
+                            stream.motion(&motion, &settings, &source, &mut out);
+                            state.meeting.see(&out.marks);
+                        }
                         stream.pass_event(event.clone(), &mut out);
                         passed = true;
                     }
@@ -266,7 +272,7 @@ impl RhythmTag {
             let segment = state.audio_segment.as_ref();
             state.meeting.hear(&found, segment);
             if let (Some(segment), Some(pts)) = (segment, buffer.pts()) {
-                let end = pts + buffer.duration().unwrap_or_default();
+                let end = pts.saturating_add(buffer.duration().unwrap_or_default());
                 let place = segment.to_running_time(pts);
                 if let Some((start, end)) = place.zip(segment.to_running_time(end)) {
                     state.meeting.heard_to(start, end);

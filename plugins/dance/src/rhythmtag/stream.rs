@@ -135,7 +135,7 @@ impl Stream {
     ) -> Option<(gst::ClockTime, gst::ClockTime)> {
         let segment = self.segment.as_ref()?;
         let pts = buffer.pts()?;
-        let end = pts + buffer.duration().unwrap_or_default();
+        let end = pts.saturating_add(buffer.duration().unwrap_or_default());
         segment
             .to_running_time(pts)
             .zip(segment.to_running_time(end))
@@ -245,6 +245,18 @@ impl Stream {
                 let known = end.checked_sub(self.hold(settings));
                 self.release(known, source, out);
             }
+        }
+    }
+
+    /// Looks at the motion of a frame that has passed without it, as a live analysis tells it at the end.
+    pub fn motion(&mut self, motion: &Hoof, settings: &Settings, source: &str, out: &mut Output) {
+        let mut beats = Vec::new();
+        self.see(motion, &mut beats);
+        let marks = self.marks(&beats, settings, out);
+        if settings.mode != Mode::LowLatency {
+            self.waiting.extend(marks);
+        } else if !marks.is_empty() {
+            out.items.push(Item::Event(marks::event(source, &marks)));
         }
     }
 
