@@ -15,6 +15,7 @@ mod model;
 mod onsetdetect;
 mod rhythmoverlay;
 mod rhythmtag;
+mod sticky;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     hoof::register();

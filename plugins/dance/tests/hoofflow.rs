@@ -10,7 +10,9 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{Dir, Playing, assert_no_leaks, error, init, library, message, ms, stat};
+use common::{
+    Dir, Playing, assert_no_leaks, assert_refused, error, init, library, message, ms, stat,
+};
 use dance_inference::ModelFile;
 use dance_training::export;
 use dance_training::layers::Scope;
@@ -674,33 +676,8 @@ fn the_flow_is_shown_in_colours() {
     assert_eq!(colours.len(), 4);
 }
 
-/// The error with which a start fails.
-fn refusal(properties: &str) -> gst::glib::Error {
-    init();
-    let element = gst::parse::launch(&format!("hoofflow {properties}")).unwrap();
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
-    assert!(
-        element.set_state(gst::State::Paused).is_err(),
-        "{properties}"
-    );
-    let error = error(&bus);
-    element.set_state(gst::State::Null).unwrap();
-    bus.set_flushing(true);
-    error
-}
-
-#[track_caller]
-fn assert_refused(properties: &str, kind: impl gst::glib::error::ErrorDomain, parts: &[&str]) {
-    let error = refusal(properties);
-    assert!(error.matches(kind), "{error:?}");
-    for part in parts {
-        assert!(
-            error.message().contains(part),
-            "`{part}` is not in: {error}"
-        );
-    }
-}
+/// What these tests start.
+const ELEMENT: &str = "hoofflow";
 
 #[test]
 fn models_that_will_not_do_are_refused_with_reasons() {
@@ -708,6 +685,7 @@ fn models_that_will_not_do_are_refused_with_reasons() {
     let model = Brighter::default().write(&folder);
     let none = folder.file("none.onnx");
     assert_refused(
+        ELEMENT,
         &through(&none),
         gst::ResourceError::NotFound,
         &["none.onnx"],
@@ -715,6 +693,7 @@ fn models_that_will_not_do_are_refused_with_reasons() {
     // A sound model of another task, with its card.
     let sound = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/rhythm.onnx");
     assert_refused(
+        ELEMENT,
         &through(&sound),
         gst::ResourceError::Settings,
         &["rhythm", "optical-flow"],
@@ -725,6 +704,7 @@ fn models_that_will_not_do_are_refused_with_reasons() {
         ..Brighter::default()
     };
     assert_refused(
+        ELEMENT,
         &through(&other.write(&folder)),
         gst::ResourceError::Settings,
         &["32x32", "64x64", "analysis-width"],
@@ -734,6 +714,7 @@ fn models_that_will_not_do_are_refused_with_reasons() {
         ..Brighter::default()
     };
     assert_refused(
+        ELEMENT,
         &through(&task.write(&folder)),
         gst::ResourceError::Settings,
         &["rhythm"],
@@ -742,6 +723,7 @@ fn models_that_will_not_do_are_refused_with_reasons() {
     let bytes = std::fs::read(&model).unwrap();
     std::fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
     assert_refused(
+        ELEMENT,
         &through(&broken),
         gst::ResourceError::Settings,
         &["broken.onnx"],
@@ -752,7 +734,7 @@ fn models_that_will_not_do_are_refused_with_reasons() {
         model.display(),
         broken.display()
     );
-    assert_refused(&library, gst::LibraryError::Init, &["broken.onnx"]);
+    assert_refused(ELEMENT, &library, gst::LibraryError::Init, &["broken.onnx"]);
 }
 
 #[test]
@@ -760,7 +742,7 @@ fn a_gpu_that_is_not_there_is_an_error_or_a_warning() {
     let folder = Dir::new();
     let model = Brighter::default().write(&folder);
     let gpu = format!("{} execution-provider=cuda device=63", through(&model));
-    assert_refused(&gpu, gst::ResourceError::NotFound, &["cuda"]);
+    assert_refused(ELEMENT, &gpu, gst::ResourceError::NotFound, &["cuda"]);
     let mut run = Run::new(
         "execution-provider=cuda,cpu device=63 allow-fallback=true",
         &rgb(64, 64),

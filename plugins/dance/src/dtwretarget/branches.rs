@@ -29,14 +29,10 @@ impl Axis {
             Axis::Stream => segment.to_stream_time_full(position)?,
         };
         Some(match time {
-            gst::Signed::Positive(time) => seconds(time),
-            gst::Signed::Negative(time) => -seconds(time),
+            gst::Signed::Positive(time) => time.seconds_f64(),
+            gst::Signed::Negative(time) => -time.seconds_f64(),
         })
     }
-}
-
-pub(super) fn seconds(time: gst::ClockTime) -> f64 {
-    time.nseconds() as f64 * 1e-9
 }
 
 /// A mark with its instant on the axis.
@@ -141,8 +137,10 @@ impl Side {
         };
         match told {
             // The pad's offset is in its segment, and in nothing that was written upstream.
-            Some(time) if axis == Axis::Running => Some(seconds(time) + pad_offset as f64 * 1e-9),
-            Some(time) => Some(seconds(time)),
+            Some(time) if axis == Axis::Running => {
+                Some(time.seconds_f64() + pad_offset as f64 * 1e-9)
+            }
+            Some(time) => Some(time.seconds_f64()),
             None => axis.of(self.segment.as_ref()?, mark.timestamp),
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dance_rhythm::retarget::{Limits, Planner, TimeMap};
 
 use super::Interpolation;
-use super::branches::{Axis, Frame, Item, Segment, Side, Video, seconds};
+use super::branches::{Axis, Frame, Item, Segment, Side, Video};
 use super::course::{Course, Settings};
 use super::marksfile::FileMarks;
 use super::picture;
@@ -171,8 +171,8 @@ impl State {
         }
         let newest = self.video.side.arrived.unwrap_or(0.0);
         let first = self.video.current.as_ref().or(self.video.next_frame());
-        let tick = self.video.tick().map_or(0.1, seconds);
-        let most = seconds(settings.look_ahead) + settings.drift() + FRAMES as f64 * tick;
+        let tick = self.video.tick().map_or(0.1, gst::ClockTime::seconds_f64);
+        let most = settings.look_ahead.seconds_f64() + settings.drift() + FRAMES as f64 * tick;
         first.is_none_or(|first| newest - first.at < most)
     }
 
@@ -415,7 +415,7 @@ impl State {
         let end = self.axis.of(&begun.segment, begun.first + then);
         let time = end.map_or(0.0, |end| end - output);
         let ahead = match self.axis {
-            Axis::Running => seconds(settings.look_ahead),
+            Axis::Running => settings.look_ahead.seconds_f64(),
             // One picture ahead of the music is no harm, and keeps a multiplexer going that takes turns.
             Axis::Stream => -time,
         };
@@ -489,7 +489,7 @@ impl State {
 
     /// Shows the picture that is due.
     fn picture(&mut self, step: Step, settings: &Settings) -> Next {
-        let half = 0.5 * seconds(step.duration);
+        let half = 0.5 * step.duration.seconds_f64();
         while let Some(Item::Frame(next)) = self.video.queue.front()
             && next.at <= step.source + 1e-9
         {
@@ -629,7 +629,7 @@ impl State {
 
     /// Gives a picture its place on the timeline, and the marks that fall into it.
     fn dress(&mut self, buffer: &mut gst::Buffer, step: Step) {
-        let end = step.source + step.speed.max(0.0) * seconds(step.duration);
+        let end = step.source + step.speed.max(0.0) * step.duration.seconds_f64();
         let mut found: Vec<SourceMarks> = Vec::new();
         while let Some(mark) = self.video.side.marks.front()
             && mark.at < end

@@ -10,7 +10,7 @@ use super::course::{Settings, planned};
 use super::engine::{Latency, Next, Out, State};
 use super::{Kinds, Method, marksfile};
 use crate::lock::lock;
-use crate::marks;
+use crate::{marks, sticky};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -131,15 +131,11 @@ impl DtwRetarget {
                     state.go_on_later();
                     state.video.flush()
                 };
-                // Nobody would send these again; they go out before the next buffer.
-                for item in flushed {
-                    if let Item::Event(event) = item
-                        && event.is_sticky()
-                        && !matches!(event.type_(), gst::EventType::Segment | gst::EventType::Eos)
-                    {
-                        let _ = self.video_src.store_sticky_event(&event);
-                    }
-                }
+                let events = flushed.into_iter().filter_map(|item| match item {
+                    Item::Event(event) => Some(event),
+                    Item::Frame(..) => None,
+                });
+                sticky::keep(&self.video_src, events);
                 self.start_task();
                 result
             }

@@ -1,7 +1,6 @@
 //! The analysis: from pictures to their motion, in the thread of the video or in one of its own.
 
 use std::path::Path;
-use std::sync::LazyLock;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -11,19 +10,10 @@ use dance_rhythm::motion::hoof::{Hoof as Histogram, normalised, whole};
 use dance_rhythm::motion::kinetics::Kinetics;
 use dance_rhythm::motion::{Flow, cut};
 
-use gst::prelude::*;
-
+use super::imp::CAT;
 use super::picture::Picture;
 use crate::hoof::{Hoof, Status};
 use crate::model::{Error, Need, same, signals};
-
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "hoofflow",
-        gst::DebugColorFlags::empty(),
-        Some("Optical flow and its histograms"),
-    )
-});
 
 /// What the card of a model for this element says it is for.
 const TASK: &str = "optical-flow";
@@ -129,8 +119,8 @@ pub(super) struct Config {
     pub(super) size: [u32; 2],
     pub(super) bins: usize,
     pub(super) grid: [u32; 2],
-    /// Pictures a second at the least, where that is few.
-    pub(super) slowest: Option<gst::Fraction>,
+    /// The time from one picture to the next, where fewer than all are wanted.
+    pub(super) interval: Option<gst::ClockTime>,
 }
 
 /// What was seen of a frame.
@@ -174,13 +164,7 @@ impl Analyst {
     }
 
     fn longest_interval(&self) -> gst::ClockTime {
-        let asked = self.config.slowest.and_then(|fps| {
-            let (number, of) = (
-                u64::try_from(fps.numer()).ok()?,
-                u64::try_from(fps.denom()).ok()?,
-            );
-            gst::ClockTime::SECOND.mul_div_floor(5 * of, 2 * number)
-        });
+        let asked = self.config.interval.map(|interval| interval * 5 / 2);
         asked.unwrap_or_default().max(LONGEST_INTERVAL)
     }
 

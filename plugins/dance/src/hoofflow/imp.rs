@@ -14,7 +14,7 @@ use crate::hoof::{self, Hoof, Status};
 use crate::lock::lock;
 use crate::model;
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "hoofflow",
         gst::DebugColorFlags::empty(),
@@ -63,7 +63,7 @@ impl Settings {
             size: self.size,
             bins: self.bins as usize,
             grid: [self.grid; 2],
-            slowest: (self.fps.numer() > 0).then_some(self.fps),
+            interval: self.interval(),
         }
     }
 

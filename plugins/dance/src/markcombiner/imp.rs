@@ -10,6 +10,7 @@ use super::pending::Pending;
 use super::span::{Covered, Segment, Span, Spans, running_times};
 use crate::lock::lock;
 use crate::marks::{self, Deduplicator, SourceMarks};
+use crate::sticky;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -390,15 +391,11 @@ impl MarkCombiner {
                     state.marks.pending.clear_carried();
                     state.media.flush()
                 };
-                // Nobody would send these again; they go out before the next buffer.
-                for item in flushed {
-                    if let Item::Event(event) = item
-                        && event.is_sticky()
-                        && !matches!(event.type_(), gst::EventType::Segment | gst::EventType::Eos)
-                    {
-                        let _ = self.src.store_sticky_event(&event);
-                    }
-                }
+                let events = flushed.into_iter().filter_map(|item| match item {
+                    Item::Event(event) => Some(event),
+                    Item::Buffer(..) => None,
+                });
+                sticky::keep(&self.src, events);
                 self.start_task();
                 result
             }

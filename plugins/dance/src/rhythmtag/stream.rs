@@ -282,7 +282,7 @@ impl Stream {
         let histogram: Vec<f64> = motion.bins.iter().map(|b| b * motion.magnitude).collect();
         let seen = match motion.status {
             Status::Flow => Seen::Motion {
-                interval: motion.interval.map_or(0.0, seconds),
+                interval: motion.interval.map_or(0.0, gst::ClockTime::seconds_f64),
                 histogram: &histogram,
                 moving: motion.moving,
                 foreground: motion.foreground,
@@ -297,7 +297,7 @@ impl Stream {
             }
             Status::First => Seen::Nothing,
         };
-        let time = seconds(motion.timestamp);
+        let time = motion.timestamp.seconds_f64();
         self.detector
             .push(Frame { time, seen }, &mut |beat| beats.push(beat));
     }
@@ -424,10 +424,6 @@ impl Stream {
         self.end = None;
         self.last = None;
     }
-}
-
-fn seconds(time: gst::ClockTime) -> f64 {
-    time.nseconds() as f64 / 1e9
 }
 
 fn with_marks(mut buffer: gst::Buffer, source: &str, marks: &[Mark]) -> gst::Buffer {

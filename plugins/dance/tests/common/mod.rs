@@ -159,6 +159,40 @@ pub fn error(bus: &gst::Bus) -> glib::Error {
     error.error()
 }
 
+/// The error with which the start of an element with these properties fails.
+pub fn refusal(name: &str, properties: &str) -> glib::Error {
+    init();
+    let element = gst::parse::launch(&format!("{name} {properties}")).unwrap();
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    assert!(
+        element.set_state(gst::State::Paused).is_err(),
+        "{properties}"
+    );
+    let error = error(&bus);
+    element.set_state(gst::State::Null).unwrap();
+    bus.set_flushing(true);
+    error
+}
+
+/// That a start fails, with an error of this kind that says these things.
+#[track_caller]
+pub fn assert_refused(
+    name: &str,
+    properties: &str,
+    kind: impl glib::error::ErrorDomain,
+    parts: &[&str],
+) {
+    let error = refusal(name, properties);
+    assert!(error.matches(kind), "{error:?}");
+    for part in parts {
+        assert!(
+            error.message().contains(part),
+            "`{part}` is not in: {error}"
+        );
+    }
+}
+
 /// A directory that is gone at the end of the test.
 pub struct Dir(PathBuf);
 

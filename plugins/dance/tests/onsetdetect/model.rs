@@ -13,7 +13,7 @@ use dance_training::ops::{Ops, Reduce, Unary};
 use dance_training::weights::Weights;
 use dance_training::{export, onnx};
 
-use super::common::{is_child, library, run_alone};
+use super::common::{assert_refused, is_child, library, refusal, run_alone};
 use super::*;
 
 /// Takes for an onset and for a beat where the mean of the bands rises from one frame to the next.
@@ -152,34 +152,8 @@ fn active(element: &gst::Element) -> (String, Option<String>) {
     )
 }
 
-/// The error with which a start fails.
-fn refusal(properties: &str) -> gst::glib::Error {
-    init();
-    let element = gst::parse::launch(&format!("onsetdetect {properties}")).unwrap();
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
-    assert!(
-        element.set_state(gst::State::Paused).is_err(),
-        "{properties}"
-    );
-    let error = error(&bus);
-    element.set_state(gst::State::Null).unwrap();
-    bus.set_flushing(true);
-    error
-}
-
-#[track_caller]
-fn assert_refused(properties: &str, kind: impl gst::glib::error::ErrorDomain, parts: &[&str]) {
-    let error = refusal(properties);
-    assert!(error.matches(kind), "{error:?}");
-    for part in parts {
-        assert!(
-            error.message().contains(part),
-            "`{part}` is not in: {error}"
-        );
-    }
-}
-
+/// What these tests start.
+const ELEMENT: &str = "onsetdetect";
 const INSTANTS: [f64; 6] = [0.5, 1.0, 1.31, 1.8, 2.4, 2.94];
 
 #[test]
@@ -404,6 +378,7 @@ fn what_was_asked_for_and_is_not_there_is_an_error_with_its_place() {
     let folder = Dir::new();
     let model = Rise::default().write_with_card(&folder);
     assert_refused(
+        ELEMENT,
         &format!(
             "method=model model={} onnxruntime-library=/nowhere/libonnxruntime.so",
             model.display()
@@ -414,6 +389,7 @@ fn what_was_asked_for_and_is_not_there_is_an_error_with_its_place() {
     let text = folder.file("libonnxruntime.so");
     std::fs::write(&text, "not a library").unwrap();
     assert_refused(
+        ELEMENT,
         &format!(
             "method=model model={} onnxruntime-library={}",
             model.display(),
@@ -423,12 +399,14 @@ fn what_was_asked_for_and_is_not_there_is_an_error_with_its_place() {
         &[text.to_str().unwrap(), "ELF"],
     );
     assert_refused(
+        ELEMENT,
         "method=model model=/nowhere/rhythm.onnx",
         gst::ResourceError::NotFound,
         &["/nowhere/rhythm.onnx"],
     );
     // This binary lies where no model does.
     assert_refused(
+        ELEMENT,
         "method=model",
         gst::ResourceError::NotFound,
         &["rhythm.onnx", "property model", "share/gst-dance/models"],
@@ -440,11 +418,12 @@ fn what_was_asked_for_and_is_not_there_is_an_error_with_its_place() {
         "execution-provider=cuda",
     ] {
         assert!(
-            refusal(properties).matches(gst::ResourceError::NotFound),
+            refusal(ELEMENT, properties).matches(gst::ResourceError::NotFound),
             "{properties}"
         );
     }
     assert_refused(
+        ELEMENT,
         &format!("{} execution-provider=gpu", through(&model)),
         gst::ResourceError::Settings,
         &["gpu", "tensorrt, cuda and cpu"],
@@ -511,7 +490,12 @@ fn a_file_that_is_no_such_model_is_refused() {
             let model = write(&rise, &folder);
             let file = model.to_str().unwrap();
             let parts = [file, parts[0], parts[1]];
-            assert_refused(&through(&model), gst::ResourceError::Settings, &parts);
+            assert_refused(
+                ELEMENT,
+                &through(&model),
+                gst::ResourceError::Settings,
+                &parts,
+            );
         }
     }
     std::fs::remove_file(folder.file("rhythm.toml")).unwrap();
@@ -521,6 +505,7 @@ fn a_file_that_is_no_such_model_is_refused() {
         let model = write(&folder, bytes);
         let size = bytes.len().to_string();
         assert_refused(
+            ELEMENT,
             &through(&model),
             gst::ResourceError::Settings,
             &[model.to_str().unwrap(), &size],
@@ -529,6 +514,7 @@ fn a_file_that_is_no_such_model_is_refused() {
     let bare = onnx::record(&Rise::default(), Weights::Seeded(1)).unwrap();
     let model = write(&folder, &onnx::encode(&bare.graph, &Default::default()));
     assert_refused(
+        ELEMENT,
         &through(&model),
         gst::ResourceError::Settings,
         &[model.to_str().unwrap(), "metadata", "features"],
@@ -542,7 +528,12 @@ fn a_file_that_is_no_such_model_is_refused() {
         }
         .bytes(),
     );
-    assert_refused(&through(&model), gst::ResourceError::Settings, &["SHA-256"]);
+    assert_refused(
+        ELEMENT,
+        &through(&model),
+        gst::ResourceError::Settings,
+        &["SHA-256"],
+    );
 }
 
 #[test]
@@ -555,6 +546,7 @@ fn a_provider_that_is_not_there_is_an_error_or_a_warning_as_the_user_wants() {
         through(&model)
     );
     assert_refused(
+        ELEMENT,
         &wanted,
         gst::ResourceError::NotFound,
         &["cuda", "allow-fallback"],

@@ -1,5 +1,7 @@
 //! What a retimed video looks like, apart from whether it meets its music.
 
+use super::nearest;
+
 /// Speeds between which motion looks natural.
 const NATURAL: std::ops::RangeInclusive<f64> = 0.5..=2.0;
 
@@ -76,15 +78,6 @@ pub fn retiming(shown: &[f64], tick: f64, frames: &[f64]) -> Retiming {
 fn percentile(sorted: &[f64], share: f64) -> f64 {
     let at = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(at.saturating_sub(1)).copied().unwrap_or(0.0)
-}
-
-fn nearest(frames: &[f64], time: f64) -> usize {
-    let after = frames.partition_point(|&frame| frame < time);
-    let before = after.saturating_sub(1);
-    match frames.get(after) {
-        Some(next) if (next - time).abs() < (time - frames[before]).abs() => after,
-        _ => before,
-    }
 }
 
 #[cfg(test)]

@@ -235,13 +235,6 @@ impl TimeMap {
         range[0]
     }
 
-    /// The ends of the pieces, in order.
-    #[must_use]
-    pub fn anchors(&self) -> Vec<Anchor> {
-        let starts = self.pieces.iter().map(|piece| piece.start);
-        starts.chain([self.last]).collect()
-    }
-
     fn piece(&self, output: f64) -> Option<&Piece> {
         let next = (self.pieces).partition_point(|piece| piece.start.output <= output);
         let piece = self.pieces.get(next.checked_sub(1)?)?;
