@@ -46,11 +46,40 @@ pub(super) struct Placed {
 /// How many marks of a side are kept in one pass: more than any look-ahead holds.
 const MOST_MARKS: usize = 4096;
 
+/// Music on one segment.
+#[derive(Clone)]
+pub(super) struct Song {
+    pub segment: Segment,
+    pub seqnum: gst::Seqnum,
+    /// PTS of its first music.
+    pub first: Option<gst::ClockTime>,
+    /// How far it has come on the axis.
+    pub end: Option<f64>,
+}
+
+impl Song {
+    pub(super) fn new(segment: Segment, seqnum: gst::Seqnum) -> Self {
+        Self {
+            segment,
+            seqnum,
+            first: None,
+            end: None,
+        }
+    }
+
+    /// Where its first music is on the axis.
+    pub(super) fn begin(&self, axis: Axis) -> Option<f64> {
+        axis.of(&self.segment, self.first?)
+    }
+}
+
 /// What both sides have.
 #[derive(Default)]
 pub(super) struct Side {
     pub linked: bool,
     pub flushing: bool,
+    /// The last flush.
+    pub flushed_by: Option<gst::Seqnum>,
     pub eos: bool,
     pub segment: Option<Segment>,
     /// How far it has come on the axis: to the end of the last buffer.
@@ -178,8 +207,27 @@ pub(super) struct Video {
     /// The frame that is shown.
     pub current: Option<Frame>,
     pub info: Option<gst_video::VideoInfo>,
+    /// The caps of what is next, and whether they left as those of video that passes as it is.
+    pub caps: Option<(gst::Caps, bool)>,
     /// Frames per second of the output.
     pub rate: Option<gst::Fraction>,
+    /// How long a frame lasts that does not say so, of those that come in.
+    pub usual: gst::ClockTime,
+}
+
+/// Frame rate of the output where the input has none.
+const FRAME_RATE: (i32, i32) = (30, 1);
+
+/// The frame rate of the output for that input.
+pub(super) fn rate_of(caps: &gst::CapsRef) -> gst::Fraction {
+    let known = |name| {
+        let rate = caps.structure(0)?.get::<gst::Fraction>(name).ok()?;
+        (rate.numer() > 0 && rate.denom() > 0).then_some(rate)
+    };
+    let (numer, denom) = FRAME_RATE;
+    known("framerate")
+        .or_else(|| known("max-framerate"))
+        .unwrap_or_else(|| gst::Fraction::new(numer, denom))
 }
 
 impl Video {
@@ -208,10 +256,7 @@ impl Video {
     pub(super) fn frame(&self, buffer: gst::Buffer, axis: Axis) -> Option<Frame> {
         let segment = self.side.segment.as_ref()?;
         let pts = buffer.pts()?;
-        let duration = buffer
-            .duration()
-            .or_else(|| self.tick())
-            .unwrap_or_default();
+        let duration = buffer.duration().unwrap_or(self.usual);
         let stop = pts.saturating_add(duration);
         segment.clip(pts, stop)?;
         let at = axis.of(segment, pts)?;
@@ -230,9 +275,13 @@ impl Video {
 
     /// The time of `count` output pictures.
     pub(super) fn after(&self, count: u64) -> Option<gst::ClockTime> {
-        let rate = self.rate?;
-        let (numer, denom) = (rate.numer().unsigned_abs(), rate.denom().unsigned_abs());
-        let scaled = gst::ClockTime::SECOND.mul_div_round(count * u64::from(denom), numer.into());
-        scaled.filter(|time| count == 0 || !time.is_zero())
+        time_of(count, self.rate?)
     }
+}
+
+/// The time of `count` pictures.
+pub(super) fn time_of(count: u64, rate: gst::Fraction) -> Option<gst::ClockTime> {
+    let (numer, denom) = (rate.numer().unsigned_abs(), rate.denom().unsigned_abs());
+    let scaled = gst::ClockTime::SECOND.mul_div_round(count * u64::from(denom), numer.into());
+    scaled.filter(|time| count == 0 || !time.is_zero())
 }

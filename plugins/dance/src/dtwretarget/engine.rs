@@ -1,35 +1,34 @@
 //! What leaves at `video_src` next, and what it has to wait for.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use dance_rhythm::retarget::{Limits, Planner, TimeMap};
 
-use super::Interpolation;
-use super::branches::{Axis, Frame, Item, Segment, Side, Video};
+use super::branches::{Axis, Item, Segment, Side, Song, Video, rate_of};
 use super::course::{Course, Settings};
 use super::marksfile::FileMarks;
-use super::picture;
 use super::record::Record;
-use crate::hoof;
-use crate::marks::{self, SourceMarks};
 
-/// A queue of frames that lie about their timestamps is not to grow without end.
-const MAX_FRAMES: usize = 4096;
+mod steps;
+
+pub(super) use steps::Blend;
+
 /// Frames that wait where nothing has to be looked at ahead.
 const FRAMES: usize = 3;
+/// How many times as many frames may wait as the frame rate of the caps calls for: one that is not known may be higher, but
+/// a queue of frames that lie about their timestamps is not to grow without end.
+const DENSEST: f64 = 4.0;
 /// Marks of a side that are kept for the path.
 const MAX_PATH_MARKS: usize = 1 << 16;
-/// Shares of a frame nearer than this to one of its ends are that end.
-const NEAR: f64 = 0.02;
-/// Without visual marks for so long, in seconds of the stream, the dance is taken to stand still.
-const STATIC: f64 = 5.0;
-
 /// What the element answers to LATENCY.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Latency {
     pub live: bool,
     pub min: gst::ClockTime,
     pub max: Option<gst::ClockTime>,
+    /// How much longer than the look-ahead frames wait for the other branch.
+    pub behind: gst::ClockTime,
     /// Whether every linked branch has answered.
     pub sure: bool,
 }
@@ -47,6 +46,8 @@ pub(super) enum Out {
 /// What comes next.
 pub(super) enum Next {
     Push(Vec<Out>),
+    /// A picture to be made of two frames, which is then shown.
+    Blend(Box<Blend>),
     /// To be asked again.
     Again,
     /// A change of state.
@@ -87,6 +88,8 @@ pub(super) struct Output {
     step: Option<Step>,
     /// Source instant of the last step.
     last_source: Option<f64>,
+    /// When the last step is over.
+    last_end: Option<f64>,
     shown: Option<f64>,
     current_shown: bool,
     next_shown: bool,
@@ -96,8 +99,6 @@ pub(super) struct Output {
     pub started: bool,
     status: Option<&'static str>,
     warned: bool,
-    /// The task is pushing.
-    pub busy: bool,
     /// When the head began to wait.
     pub waiting: Option<Instant>,
     pub starved: bool,
@@ -110,9 +111,13 @@ pub(super) struct State {
     pub map: Option<TimeMap>,
     pub video: Video,
     pub audio: Side,
-    /// PTS of the first music since the start or a flush.
-    pub first_audio: Option<gst::ClockTime>,
+    /// Some music has come since the start or a flush.
+    pub heard: bool,
+    /// The music that the output is on, and what follows it.
+    pub songs: VecDeque<Song>,
     pub out: Output,
+    /// How often the timeline began anew.
+    pub epoch: u64,
     pub record: Record,
     /// Instants of marks that came with the streams, visual and of the music.
     pub path_marks: [Vec<f64>; 2],
@@ -123,6 +128,12 @@ pub(super) struct State {
     pub latency: Option<Latency>,
     pub clock_id: Option<gst::SingleShotClockId>,
     pub last_seek: Option<(gst::Seqnum, bool)>,
+    /// Which of both branches, video and music, a seek has yet to flush.
+    pub to_flush: [bool; 2],
+    /// Since when one branch is flushed and the other is not.
+    pub half_flushed: Option<Instant>,
+    /// Video without timestamps was warned of.
+    pub untimed: bool,
 }
 
 impl Default for State {
@@ -145,8 +156,10 @@ impl Default for State {
                 ..Video::default()
             },
             audio: flushing(),
-            first_audio: None,
+            heard: false,
+            songs: VecDeque::new(),
             out: Output::default(),
+            epoch: 0,
             record: Record::default(),
             path_marks: Default::default(),
             path_written: false,
@@ -155,6 +168,9 @@ impl Default for State {
             latency: None,
             clock_id: None,
             last_seek: None,
+            to_flush: [false; 2],
+            half_flushed: None,
+            untimed: false,
         }
     }
 }
@@ -166,14 +182,21 @@ impl State {
         if frames < FRAMES {
             return true;
         }
-        if self.axis == Axis::Stream || self.out.direct || frames >= MAX_FRAMES {
+        let behind = (self.latency).map_or(gst::ClockTime::ZERO, |latency| latency.behind);
+        let ahead = match self.axis {
+            Axis::Running => settings.look_ahead.seconds_f64() + settings.drift(),
+            Axis::Stream => 0.0,
+        };
+        let wait = ahead + behind.seconds_f64();
+        if self.out.direct || wait <= 0.0 {
             return false;
         }
         let newest = self.video.side.arrived.unwrap_or(0.0);
         let first = self.video.current.as_ref().or(self.video.next_frame());
         let tick = self.video.tick().map_or(0.1, gst::ClockTime::seconds_f64);
-        let most = settings.look_ahead.seconds_f64() + settings.drift() + FRAMES as f64 * tick;
+        let most = wait + FRAMES as f64 * tick;
         first.is_none_or(|first| newest - first.at < most)
+            && (frames as f64) < DENSEST * most / tick
     }
 
     /// Begins the timeline anew, where the music is next.
@@ -183,21 +206,93 @@ impl State {
             segment,
             status: self.out.status,
             warned: self.out.warned,
-            busy: self.out.busy,
             ..Output::default()
         };
+        self.epoch += 1;
         self.record.leap();
     }
 
     /// The video was flushed and the music was not: its timeline goes on where it was.
     pub(super) fn go_on_later(&mut self) {
         if let Some(begun) = &self.out.begun
-            && self.first_audio.is_some()
             && let Some(gone) = self.video.after(self.out.count)
+            && let Some(song) = self.songs.front_mut()
         {
-            self.first_audio = Some(begun.first + gone);
+            song.first = Some(begun.first + gone);
         }
         self.begin_anew();
+    }
+
+    /// A seek goes up both branches.
+    pub(super) fn to_be_flushed(&mut self) {
+        self.to_flush = [true; 2];
+        self.half_flushed = None;
+    }
+
+    /// A branch has been flushed: 0 for the video, 1 for the music.
+    pub(super) fn flushed(&mut self, side: usize) {
+        self.to_flush[side] = false;
+        if self.to_flush[1 - side] {
+            self.half_flushed = Some(Instant::now());
+        }
+    }
+
+    /// How long to wait at most for the flush of the other branch: what was before a seek is not to be shown with what
+    /// comes after it.
+    fn half_flushed(&mut self, settings: &Settings) -> Option<Duration> {
+        let since = self.half_flushed?;
+        let timeout: Duration = settings.starve_timeout.into();
+        let left = timeout.saturating_sub(since.elapsed());
+        if self.to_flush == [false; 2] || left.is_zero() {
+            self.to_flush = [false; 2];
+            self.half_flushed = None;
+            return None;
+        }
+        Some(left)
+    }
+
+    /// A segment of the music.
+    pub(super) fn music_begins(&mut self, segment: Option<Segment>, seqnum: gst::Seqnum) {
+        self.audio.segment = segment.clone();
+        let Some(segment) = segment else {
+            return;
+        };
+        if let Some(last) = self.songs.back() {
+            if last.segment == segment {
+                return;
+            }
+            // Nothing was heard in it.
+            if last.first.is_none() {
+                self.songs.pop_back();
+            }
+        }
+        self.songs.push_back(Song::new(segment, seqnum));
+    }
+
+    /// The music has come that far.
+    pub(super) fn music_came(
+        &mut self,
+        pts: Option<gst::ClockTime>,
+        duration: Option<gst::ClockTime>,
+    ) {
+        let Some(pts) = pts else {
+            return;
+        };
+        let end = pts.saturating_add(duration.unwrap_or_default());
+        let (Some(segment), Some(song)) = (&self.audio.segment, self.songs.back_mut()) else {
+            // Of no use, but a sign that nothing better comes.
+            self.heard = true;
+            return;
+        };
+        let Some((Some(start), Some(end))) = segment.clip(pts, end) else {
+            return;
+        };
+        self.heard = true;
+        song.first.get_or_insert(start);
+        if let Some(end) = self.axis.of(segment, end) {
+            song.end = Some(song.end.map_or(end, |before| before.max(end)));
+            self.audio.came_to(end);
+        }
     }
 
     pub(super) fn note_marks(&mut self, side: usize, new: usize) {
@@ -233,6 +328,9 @@ impl State {
 
     /// Decides what comes next; `overdue` if the deadline it was waited for has passed, so that what is known has to do.
     pub(super) fn next(&mut self, settings: &Settings, overdue: bool) -> Next {
+        if let Some(left) = self.half_flushed(settings) {
+            return Next::ChangeOr(left);
+        }
         // What comes before the next frame goes before it.
         if let Some(Item::Event(event)) = self.video.queue.front() {
             if event.type_() != gst::EventType::Eos {
@@ -269,46 +367,79 @@ impl State {
             return Next::Again;
         };
         match event.view() {
-            gst::EventView::Caps(caps) => {
-                // Memory of other kinds cannot be blended here.
-                let plain = caps.caps().features(0).is_none_or(|features| {
-                    features.is_equal(gst::CAPS_FEATURES_MEMORY_SYSTEM_MEMORY.as_ref())
-                });
-                let info = gst_video::VideoInfo::from_caps(caps.caps()).ok();
-                self.video.info = info.filter(|_| plain);
-                // A frame of the old format has no place under the new one.
-                self.video.current = None;
-                let mut caps = caps.caps_owned();
-                let variable = caps
-                    .structure(0)
-                    .and_then(|s| s.get::<gst::Fraction>("framerate").ok())
-                    .is_none_or(|rate| rate.numer() == 0);
-                if let Some(rate) = self.video.rate.filter(|_| variable && !self.out.direct) {
-                    let caps = caps.make_mut();
-                    caps.set("framerate", rate);
-                    if let Some(s) = caps.structure_mut(0) {
-                        s.remove_field("max-framerate");
-                    }
-                }
-                Next::Push(vec![Out::Event(gst::event::Caps::new(&caps))])
-            }
+            gst::EventView::Caps(_) => Next::Push(vec![Out::Event(self.caps(event))]),
             gst::EventView::Segment(_) => {
+                self.out.segment = Some(event.clone());
                 if self.out.direct {
                     return Next::Push(vec![Out::Event(event)]);
                 }
-                self.out.segment = Some(event);
                 Next::Again
             }
             _ => Next::Push(vec![Out::Event(event)]),
         }
     }
 
+    /// Takes the caps of what comes next, and returns those of what leaves.
+    pub(super) fn caps(&mut self, event: gst::Event) -> gst::Event {
+        let gst::EventView::Caps(caps) = event.view() else {
+            return event;
+        };
+        let caps = caps.caps_owned();
+        // Memory of other kinds cannot be blended here.
+        let plain = caps.features(0).is_none_or(|features| {
+            features.is_equal(gst::CAPS_FEATURES_MEMORY_SYSTEM_MEMORY.as_ref())
+        });
+        let info = gst_video::VideoInfo::from_caps(&caps).ok();
+        self.video.info = info.filter(|_| plain);
+        // A frame of the old format has no place under the new one.
+        self.video.current = None;
+        let rate = rate_of(&caps);
+        if self.video.rate.is_some_and(|before| before != rate) && !self.out.direct {
+            // Pictures are counted in the new rate from here on.
+            self.go_on_later();
+        }
+        self.video.rate = Some(rate);
+        self.video.caps = Some((caps, self.out.direct));
+        self.leaving_caps(event.seqnum()).unwrap_or(event)
+    }
+
+    /// The caps under which video leaves: a rate that changes becomes one, unless it passes as it is.
+    fn leaving_caps(&self, seqnum: gst::Seqnum) -> Option<gst::Event> {
+        let (caps, _) = self.video.caps.as_ref()?;
+        let mut caps = caps.clone();
+        if !self.out.direct {
+            let rate = rate_of(&caps);
+            let caps = caps.make_mut();
+            caps.set("framerate", rate);
+            if let Some(s) = caps.structure_mut(0) {
+                s.remove_field("max-framerate");
+            }
+        }
+        Some(gst::event::Caps::builder(&caps).seqnum(seqnum).build())
+    }
+
+    /// The caps again, if they left while it was not known whether video passes as it is.
+    fn other_caps(&mut self) -> Option<Out> {
+        let direct = self.out.direct;
+        let (caps, before) = self.video.caps.as_mut()?;
+        let fixed = |s: &gst::StructureRef| {
+            s.get::<gst::Fraction>("framerate")
+                .is_ok_and(|rate| rate.numer() > 0)
+        };
+        let changes = std::mem::replace(before, direct) != direct;
+        if !changes || caps.structure(0).is_some_and(fixed) {
+            return None;
+        }
+        self.leaving_caps(gst::Seqnum::next()).map(Out::Event)
+    }
+
     /// Lets video pass as it is.
     fn pass(&mut self) -> Next {
         self.out.direct = true;
-        let segment = self.out.segment.take().map(Out::Event);
+        let caps = self.other_caps();
+        let segment = self.out.segment.clone().map(Out::Event);
         let status = self.status("no-audio");
-        Next::Push(segment.into_iter().chain(status).collect())
+        Next::Push(caps.into_iter().chain(segment).chain(status).collect())
     }
 
     fn begin(&mut self, settings: &Settings, overdue: bool) -> Next {
@@ -317,12 +448,13 @@ impl State {
                 .as_ref()
                 .is_some_and(|segment| segment.rate() > 0.0)
         };
-        let untimed = self.audio.segment.is_none() && self.first_audio.is_some();
-        let no_audio = !self.audio.linked || self.audio.eos && self.first_audio.is_none();
+        let untimed = self.audio.segment.is_none() && self.heard;
+        let no_audio = !self.audio.linked || self.audio.eos && !self.heard;
         if !forward(&self.video.side) || no_audio || untimed || self.video.rate.is_none() {
             return self.pass();
         }
-        let (Some(first), Some(segment)) = (self.first_audio, self.audio.segment.clone()) else {
+        let song = self.songs.front();
+        let Some((first, song)) = song.and_then(|song| Some((song.first?, song.clone()))) else {
             let frame = self.video.next_frame().map_or(0.0, |frame| frame.at);
             let wait = if overdue {
                 None
@@ -331,10 +463,10 @@ impl State {
             };
             return wait.unwrap_or_else(|| self.pass());
         };
-        if segment.rate() <= 0.0 {
+        if song.segment.rate() <= 0.0 {
             return self.pass();
         }
-        let Some(output) = self.axis.of(&segment, first) else {
+        let Some(output) = self.axis.of(&song.segment, first) else {
             return self.pass();
         };
         let [visual, audio] = self.counts();
@@ -351,9 +483,47 @@ impl State {
                 Course::Live(Planner::new(self.limits, drift, strength, output))
             }
         });
-        let event = gst::event::Segment::new(&segment);
-        self.out.begun = Some(Begun { segment, first });
-        Next::Push([Out::Event(event)].into_iter().chain(status).collect())
+        let caps = self.other_caps();
+        let out = self.begin_song(&song, first);
+        Next::Push(caps.into_iter().chain([out]).chain(status).collect())
+    }
+
+    /// Puts the output on that music.
+    fn begin_song(&mut self, song: &Song, first: gst::ClockTime) -> Out {
+        self.out.count = 0;
+        self.out.begun = Some(Begun {
+            segment: song.segment.clone(),
+            first,
+        });
+        let event = gst::event::Segment::builder(&song.segment).seqnum(song.seqnum);
+        Out::Event(event.build())
+    }
+
+    /// Goes on to the music that follows without a flush.
+    fn next_song(&mut self) -> Next {
+        self.songs.pop_front();
+        let song = self.songs.front();
+        let Some((first, song)) = song.and_then(|song| Some((song.first?, song.clone()))) else {
+            return Next::Again;
+        };
+        if song.segment.rate() <= 0.0 {
+            self.begin_anew();
+            return Next::Again;
+        }
+        if self.axis == Axis::Stream {
+            // Wherever that is in the piece; running time just goes on.
+            self.out.last_source = None;
+            self.record.leap();
+        }
+        let out = self.begin_song(&song, first);
+        // Where the music comes late, pictures are already there.
+        if self.axis == Axis::Running
+            && let (Some(end), Some(begin)) = (self.out.last_end, song.begin(self.axis))
+            && let Some(tick) = self.video.tick()
+        {
+            self.out.count = ((end - begin) / tick.seconds_f64() - 1e-3).ceil().max(0.0) as u64;
+        }
+        Next::Push(vec![out])
     }
 
     /// What to wait for until the picture of that instant leaves at the latest; `None` if that is now.
@@ -396,288 +566,6 @@ impl State {
             "No progress for {}: video goes on without knowing what follows",
             settings.starve_timeout
         ))]))
-    }
-
-    /// Finds the next picture's place in the video.
-    fn step(&mut self, settings: &Settings, overdue: bool) -> Next {
-        let (Some(begun), Some(gone), Some(then)) = (
-            &self.out.begun,
-            self.video.after(self.out.count),
-            self.video.after(self.out.count + 1),
-        ) else {
-            return self.pass();
-        };
-        let pts = begun.first + gone;
-        let past = begun.segment.stop().is_some_and(|stop| pts >= stop);
-        let Some(output) = self.axis.of(&begun.segment, pts).filter(|_| !past) else {
-            return self.end();
-        };
-        let end = self.axis.of(&begun.segment, begun.first + then);
-        let time = end.map_or(0.0, |end| end - output);
-        let ahead = match self.axis {
-            Axis::Running => settings.look_ahead.seconds_f64(),
-            // One picture ahead of the music is no harm, and keeps a multiplexer going that takes turns.
-            Axis::Stream => -time,
-        };
-        let offset = settings.offset as f64 * 1e-9;
-        if self.audio.eos && self.audio.arrived.is_none_or(|end| output >= end - 1e-6) {
-            return self.end();
-        }
-        let music = self.audio.has(output + ahead);
-        let video = self.axis == Axis::Stream
-            || self.video.side.has(output + ahead)
-            || !self.has_room(settings);
-        if video && music {
-            self.out.starved = false;
-        } else {
-            if !overdue && let Some(wait) = self.wait(output, [!video, !music], settings) {
-                return wait;
-            }
-            self.record.late += 1;
-        }
-        self.take_step(pts, then - gone, output, time, offset)
-    }
-
-    fn take_step(
-        &mut self,
-        pts: gst::ClockTime,
-        duration: gst::ClockTime,
-        output: f64,
-        time: f64,
-        offset: f64,
-    ) -> Next {
-        let source = match &mut self.out.course {
-            None => output,
-            Some(Course::Map(map)) => map.at(output),
-            Some(Course::Live(planner)) => {
-                let visual = self.video.side.for_planner();
-                let mut audio = self.audio.for_planner();
-                audio.iter_mut().for_each(|mark| mark.time += offset);
-                let frames = self.video.queue.iter().rev().find_map(|item| match item {
-                    Item::Frame(frame) => Some(frame.at),
-                    Item::Event(_) => None,
-                });
-                let newest = frames.or(self.video.current.as_ref().map(|frame| frame.at));
-                // The last frame of the video lasts as long as any.
-                let rest = if self.video.side.eos { 2.0 * time } else { 0.0 };
-                planner.step(output, &visual, &audio, newest.unwrap_or(0.0) + rest)
-            }
-        };
-        let speed = match self.out.last_source {
-            Some(before) if time > 0.0 => (source - before) / time,
-            _ => 1.0,
-        };
-        self.out.last_source = Some(source);
-        self.out.step = Some(Step {
-            pts,
-            duration,
-            output,
-            source,
-            speed,
-        });
-        // Marks of the music that lie behind are of no use any more.
-        while self
-            .audio
-            .marks
-            .front()
-            .is_some_and(|mark| mark.at + offset < output - 1.0)
-        {
-            self.audio.marks.pop_front();
-        }
-        Next::Again
-    }
-
-    /// Shows the picture that is due.
-    fn picture(&mut self, step: Step, settings: &Settings) -> Next {
-        let half = 0.5 * step.duration.seconds_f64();
-        while let Some(Item::Frame(next)) = self.video.queue.front()
-            && next.at <= step.source + 1e-9
-        {
-            if self.video.current.is_some() && !self.out.current_shown {
-                self.record.dropped += 1;
-            }
-            let Some(Item::Frame(next)) = self.video.queue.pop_front() else {
-                break;
-            };
-            self.video.current = Some(next);
-            self.out.current_shown = std::mem::take(&mut self.out.next_shown);
-        }
-        // An event goes before the frame after it, and the frame before it goes first.
-        let is_last = self.video.queue.front().is_some_and(
-            |item| matches!(item, Item::Event(event) if event.type_() != gst::EventType::Eos),
-        );
-        if is_last && (self.out.current_shown || self.video.current.is_none()) {
-            return Next::Again;
-        }
-        let next = self.video.next_frame().filter(|_| !is_last).cloned();
-        if next.is_none() && !is_last && !self.video.side.eos && self.axis == Axis::Stream {
-            return Next::Change;
-        }
-        let current = self.video.current.clone();
-        let (frame, other) = match (current, next) {
-            (None, None) => return Next::Change,
-            (None, Some(next)) => {
-                // Nothing has been there so far; files begin with their first frame all the same.
-                if self.axis == Axis::Running && next.at > step.source + 2.0 * half {
-                    self.out.step = None;
-                    self.out.count += 1;
-                    return Next::Again;
-                }
-                (next, None)
-            }
-            (Some(current), None) => {
-                let is_over = step.source >= current.end.max(current.at + half) - 1e-6;
-                if self.video.side.eos && !is_last && is_over {
-                    return self.end();
-                }
-                (current, None)
-            }
-            (Some(current), Some(next)) => {
-                let nearer_next = next.at - step.source < step.source - current.at;
-                if settings.interpolation == Interpolation::Nearest {
-                    if nearer_next {
-                        (next, None)
-                    } else {
-                        (current, None)
-                    }
-                } else {
-                    let share = (step.source - current.at) / (next.at - current.at).max(1e-9);
-                    if share < NEAR {
-                        (current, None)
-                    } else if share > 1.0 - NEAR {
-                        (next, None)
-                    } else {
-                        (current, Some((next, share)))
-                    }
-                }
-            }
-        };
-        self.out.step = None;
-        self.out.count += 1;
-        let mut outs = Vec::new();
-        let between = other.and_then(|(next, share)| {
-            let nearer = if share > 0.5 { &next } else { &frame };
-            self.between(&frame, &next, share, settings, &mut outs)
-                .ok_or_else(|| nearer.clone())
-                .map_or_else(
-                    |nearer| Some((nearer.buffer.copy(), nearer.at, false)),
-                    |buffer| Some((buffer, step.source, true)),
-                )
-        });
-        let (mut buffer, at, made) =
-            between.unwrap_or_else(|| (frame.buffer.copy(), frame.at, false));
-        let is_current = (self.video.current.as_ref()).is_some_and(|current| current.at == at);
-        if made || is_current {
-            self.out.current_shown = true;
-        }
-        if made || !is_current {
-            self.out.next_shown = true;
-        }
-        let repeated = !made && self.out.shown == Some(at);
-        self.out.shown = Some(at);
-        let Step {
-            output,
-            source,
-            duration,
-            ..
-        } = step;
-        self.record.picture(output, source, duration, repeated);
-        self.dress(&mut buffer, step);
-        self.out.started = true;
-        self.out.waiting = None;
-        if self.map.is_none() {
-            outs.extend(self.live_status(step.output));
-        }
-        outs.push(Out::Buffer(buffer));
-        Next::Push(outs)
-    }
-
-    /// Tells when marks begin to be followed, and when there are none.
-    fn live_status(&mut self, output: f64) -> Option<Out> {
-        let begun = self.out.begun.as_ref()?;
-        let since = output - self.axis.of(&begun.segment, begun.first)?;
-        match self.counts() {
-            [visual, audio] if visual > 0 && audio > 0 => self.status("aligned"),
-            [0, _] if since >= STATIC => self.status("no-visual-marks"),
-            [_, 0] if since >= STATIC => self.status("no-audio-marks"),
-            _ => None,
-        }
-    }
-
-    fn between(
-        &mut self,
-        from: &Frame,
-        to: &Frame,
-        share: f64,
-        settings: &Settings,
-        outs: &mut Vec<Out>,
-    ) -> Option<gst::Buffer> {
-        let along = settings.interpolation == Interpolation::Flow;
-        let info = self.video.info.as_ref();
-        let made = info
-            .filter(|info| picture::can_blend(info))
-            .and_then(|info| picture::between(&from.buffer, &to.buffer, share, along, info));
-        if made.is_none() && !self.out.warned {
-            self.out.warned = true;
-            let format = info.map_or("this memory".to_owned(), |info| info.format().to_string());
-            outs.push(Out::Warning(format!(
-                "Cannot blend frames of {format}: showing the nearer one"
-            )));
-        }
-        made
-    }
-
-    /// Gives a picture its place on the timeline, and the marks that fall into it.
-    fn dress(&mut self, buffer: &mut gst::Buffer, step: Step) {
-        let end = step.source + step.speed.max(0.0) * step.duration.seconds_f64();
-        let mut found: Vec<SourceMarks> = Vec::new();
-        while let Some(mark) = self.video.side.marks.front()
-            && mark.at < end
-            && let Some(placed) = self.video.side.marks.pop_front()
-        {
-            let share = (placed.at - step.source) / (end - step.source).max(1e-9);
-            let share = share.clamp(0.0, 1.0 - 1e-6);
-            let into = (share * step.duration.nseconds() as f64) as u64;
-            let pts = step.pts + gst::ClockTime::from_nseconds(into);
-            let segment = self.out.begun.as_ref().map(|begun| &begun.segment);
-            let mark = marks::Mark {
-                timestamp: pts,
-                running_time: segment.and_then(|segment| segment.to_running_time(pts)),
-                stream_time: segment.and_then(|segment| segment.to_stream_time(pts)),
-                ..placed.mark
-            };
-            match found.iter_mut().find(|found| found.source == placed.source) {
-                Some(found) => found.marks.push(mark),
-                None => found.push(SourceMarks {
-                    source: placed.source,
-                    marks: vec![mark],
-                }),
-            }
-        }
-        let discont = !self.out.started;
-        let buffer = buffer.make_mut();
-        buffer.foreach_meta_mut(|meta| {
-            use gst::buffer::BufferMetaForeachAction::{Keep, Remove};
-            let name = meta
-                .try_as_custom_meta()
-                .map(|meta| meta.structure().name().to_string());
-            let stale = [marks::META_NAME, hoof::META_NAME];
-            let stale = name.is_some_and(|name| stale.contains(&name.as_str()));
-            std::ops::ControlFlow::Continue(if stale { Remove } else { Keep })
-        });
-        buffer.set_pts(step.pts);
-        buffer.set_dts(gst::ClockTime::NONE);
-        buffer.set_duration(step.duration);
-        buffer.set_offset(u64::MAX);
-        buffer.set_offset_end(u64::MAX);
-        if discont {
-            buffer.set_flags(gst::BufferFlags::DISCONT);
-        } else {
-            buffer.unset_flags(gst::BufferFlags::DISCONT);
-        }
-        for SourceMarks { source, marks } in &found {
-            marks::attach(buffer, source, marks);
-        }
     }
 
     /// The end of the music, of the motion, or of the segment.

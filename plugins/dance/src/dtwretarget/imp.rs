@@ -5,7 +5,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::branches::{Axis, Frame, Item};
+use super::branches::{Axis, Frame, Item, rate_of, time_of};
 use super::course::{Settings, planned};
 use super::engine::{Latency, Next, Out, State};
 use super::{Kinds, Method, marksfile};
@@ -23,8 +23,6 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 const STATUS_NAME: &str = "retarget-status";
 /// How soon an unanswered LATENCY query is asked again.
 const LATENCY_RETRY: Duration = Duration::from_millis(50);
-/// Frame rate of the output where the input has none.
-const FRAME_RATE: (i32, i32) = (30, 1);
 
 pub struct DtwRetarget {
     video_sink: gst::Pad,
@@ -86,15 +84,17 @@ impl DtwRetarget {
         let new = state.video.side.take(found, None, axis, pad_offset);
         state.note_marks(0, new);
         let timed = state.video.side.segment.is_some();
+        let mut warn = false;
         let frame = match state.video.frame(buffer.clone(), axis) {
             Some(frame) => frame,
             // Without a place in time it comes after the one before.
             None if !timed || buffer.pts().is_none() => {
                 let at = state.video.side.arrived.unwrap_or(0.0);
+                warn = timed && !state.out.direct && !std::mem::replace(&mut state.untimed, true);
                 Frame {
                     buffer,
                     at,
-                    end: at,
+                    end: at + state.video.usual.seconds_f64(),
                 }
             }
             None => {
@@ -105,6 +105,14 @@ impl DtwRetarget {
         state.video.side.came_to(frame.end);
         state.video.queue.push_back(Item::Frame(frame));
         self.kick(&state);
+        drop(state);
+        if warn {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Format,
+                ("Video without timestamps cannot be retimed: it is taken to come at its frame rate")
+            );
+        }
         Ok(gst::FlowSuccess::Ok)
     }
 
@@ -124,17 +132,25 @@ impl DtwRetarget {
                 result
             }
             gst::EventView::FlushStop(_) => {
+                let seqnum = event.seqnum();
                 let result = self.video_src.push_event(event);
-                let flushed = {
+                let events: Vec<_> = {
                     let mut state = lock(&self.state);
                     state.video.side.flushing = false;
-                    state.go_on_later();
-                    state.video.flush()
+                    if state.audio.flushed_by == Some(seqnum) {
+                        // What was shown of the music since its own flush went with this one.
+                        state.begin_anew();
+                    } else {
+                        state.go_on_later();
+                    }
+                    state.flushed(0);
+                    let flushed = state.video.flush().into_iter();
+                    let events = flushed.filter_map(|item| match item {
+                        Item::Event(event) => Some(state.caps(event)),
+                        Item::Frame(..) => None,
+                    });
+                    events.collect()
                 };
-                let events = flushed.into_iter().filter_map(|item| match item {
-                    Item::Event(event) => Some(event),
-                    Item::Frame(..) => None,
-                });
                 sticky::keep(&self.video_src, events);
                 self.start_task();
                 result
@@ -165,19 +181,8 @@ impl DtwRetarget {
                     state.video.side.segment = segment.cloned();
                 }
                 gst::EventView::Caps(caps) => {
-                    let rate = caps.caps().structure(0).and_then(|s| {
-                        let fixed = s.get::<gst::Fraction>("framerate").ok();
-                        let fixed = fixed.filter(|rate| rate.numer() > 0 && rate.denom() > 0);
-                        fixed.or_else(|| s.get::<gst::Fraction>("max-framerate").ok())
-                    });
-                    let rate = rate.filter(|rate| rate.numer() > 0 && rate.denom() > 0);
-                    let (numer, denom) = FRAME_RATE;
-                    let rate = rate.unwrap_or_else(|| gst::Fraction::new(numer, denom));
-                    if state.video.rate.is_some_and(|before| before != rate) {
-                        // Pictures are counted in the new rate from here on.
-                        state.go_on_later();
-                    }
-                    state.video.rate = Some(rate);
+                    let rate = rate_of(caps.caps());
+                    state.video.usual = time_of(1, rate).unwrap_or_default();
                 }
                 gst::EventView::StreamStart(_) => state.video.side.new_stream(),
                 gst::EventView::Gap(gap) => {
@@ -275,39 +280,13 @@ impl DtwRetarget {
             let axis = state.axis;
             let new = state.audio.take(found, Some(kinds), axis, pad_offset);
             state.note_marks(1, new);
-            self.audio_came(&mut state, buffer.pts(), buffer.duration());
+            state.music_came(buffer.pts(), buffer.duration());
             self.kick(&state);
         }
         if !self.audio_src.is_linked() {
             return Ok(gst::FlowSuccess::Ok);
         }
         self.audio_src.push(buffer)
-    }
-
-    /// The music has come that far.
-    fn audio_came(
-        &self,
-        state: &mut State,
-        pts: Option<gst::ClockTime>,
-        duration: Option<gst::ClockTime>,
-    ) {
-        let axis = state.axis;
-        let Some(pts) = pts else {
-            return;
-        };
-        let end = pts.saturating_add(duration.unwrap_or_default());
-        let Some(segment) = state.audio.segment.clone() else {
-            // Of no use, but a sign that nothing better comes.
-            state.first_audio.get_or_insert(pts);
-            return;
-        };
-        let Some((Some(start), Some(end))) = segment.clip(pts, end) else {
-            return;
-        };
-        state.first_audio.get_or_insert(start);
-        if let Some(end) = axis.of(&segment, end) {
-            state.audio.came_to(end);
-        }
     }
 
     fn audio_event(&self, event: gst::Event) -> bool {
@@ -326,17 +305,20 @@ impl DtwRetarget {
                 gst::EventView::FlushStop(_) => {
                     state.audio.flush();
                     state.audio.flushing = false;
-                    state.first_audio = None;
+                    state.audio.flushed_by = Some(event.seqnum());
+                    state.heard = false;
+                    state.songs.clear();
+                    state.flushed(1);
                     state.begin_anew();
                 }
                 gst::EventView::StreamStart(_) => state.audio.new_stream(),
-                gst::EventView::Segment(event) => {
-                    let segment = event.segment().downcast_ref::<gst::ClockTime>();
-                    state.audio.segment = segment.cloned();
+                gst::EventView::Segment(segment) => {
+                    let segment = segment.segment().downcast_ref::<gst::ClockTime>();
+                    state.music_begins(segment.cloned(), event.seqnum());
                 }
                 gst::EventView::Gap(gap) => {
                     let (pts, duration) = gap.get();
-                    self.audio_came(&mut state, Some(pts), duration);
+                    state.music_came(Some(pts), duration);
                 }
                 gst::EventView::Eos(_) => state.audio.eos = true,
                 _ => (),
@@ -382,7 +364,17 @@ impl DtwRetarget {
             }
             state.map.clone()
         };
-        lock(&self.state).last_seek = Some((seqnum, true));
+        let both = self.audio_sink.is_linked() && self.video_sink.is_linked();
+        {
+            let mut state = lock(&self.state);
+            state.last_seek = Some((seqnum, true));
+            if let gst::EventView::Seek(seek) = event.view()
+                && seek.get().1.contains(gst::SeekFlags::FLUSH)
+                && both
+            {
+                state.to_be_flushed();
+            }
+        }
         let mut result = true;
         if self.audio_sink.is_linked() {
             result &= self.audio_sink.push_event(event.clone());
@@ -412,7 +404,13 @@ impl DtwRetarget {
         if self.video_sink.is_linked() {
             result &= self.video_sink.push_event(moved);
         }
-        lock(&self.state).last_seek = Some((seqnum, result));
+        let mut state = lock(&self.state);
+        state.last_seek = Some((seqnum, result));
+        if !result {
+            // Whoever refused does not flush.
+            state.to_flush = [false; 2];
+            self.kick(&state);
+        }
         result
     }
 
@@ -476,6 +474,12 @@ impl DtwRetarget {
         let audio = linked.then(|| ask(&self.audio_sink)).flatten();
         let (video_live, video_min, video_max) = video.unwrap_or_default();
         let (audio_live, audio_min, _) = audio.unwrap_or_default();
+        // Frames wait for music that comes later than they do.
+        let behind = if video_live || audio_live {
+            audio_min.saturating_sub(video_min)
+        } else {
+            gst::ClockTime::ZERO
+        };
         let own = match settings.marks_location {
             None if linked => settings.look_ahead,
             _ => gst::ClockTime::ZERO,
@@ -484,7 +488,8 @@ impl DtwRetarget {
             live: video_live || audio_live,
             min: video_min.max(audio_min) + own,
             // The frames that wait here.
-            max: video_max.map(|max| max + own),
+            max: video_max.map(|max| max + own + behind),
+            behind,
             sure: video.is_some() && audio.is_some() == linked,
         };
         gst::debug!(CAT, imp = self, "{latency:?}");
@@ -499,8 +504,11 @@ impl DtwRetarget {
     fn audio_linked(&self, linked: bool) {
         {
             let mut state = lock(&self.state);
-            // Music that is linked late is followed all the same.
-            if linked && !state.audio.linked && state.out.direct {
+            // Music that is linked late is followed all the same, from where it is then.
+            if linked && !state.audio.linked {
+                state.audio.flush();
+                state.heard = false;
+                state.songs.clear();
                 state.begin_anew();
             }
             state.audio.linked = linked;
@@ -572,7 +580,6 @@ impl DtwRetarget {
         }
         let failed = {
             let mut state = lock(&self.state);
-            state.out.busy = false;
             let failed = match result {
                 // A flush in the meantime outranks what came of the push.
                 Err(err) if state.flow.is_ok() => {
@@ -599,9 +606,19 @@ impl DtwRetarget {
             let next = state.next(&settings, std::mem::take(&mut overdue));
             match next {
                 Next::Push(outs) => {
-                    state.out.busy = true;
                     self.changed.notify_all();
                     return Some(outs);
+                }
+                Next::Blend(blend) => {
+                    let epoch = state.epoch;
+                    drop(state);
+                    let made = blend.make();
+                    state = lock(&self.state);
+                    // After a flush in the meantime that picture has no place any more.
+                    if state.flow.is_ok() && state.epoch == epoch {
+                        self.changed.notify_all();
+                        return Some(state.blended(*blend, made));
+                    }
                 }
                 // Frames may have been taken.
                 Next::Again => self.changed.notify_all(),
