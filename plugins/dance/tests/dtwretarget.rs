@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "dtwretarget/streams.rs"]
+mod streams;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

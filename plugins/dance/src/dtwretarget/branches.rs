@@ -207,8 +207,8 @@ pub(super) struct Video {
     /// The frame that is shown.
     pub current: Option<Frame>,
     pub info: Option<gst_video::VideoInfo>,
-    /// The caps of what is next, and whether they left as those of video that passes as it is.
-    pub caps: Option<(gst::Caps, bool)>,
+    /// The caps of what is next; and, once they have left, whether as those of video that passes as it is.
+    pub caps: Option<(gst::Caps, Option<bool>)>,
     /// Frames per second of the output.
     pub rate: Option<gst::Fraction>,
     /// How long a frame lasts that does not say so, of those that come in.

@@ -367,7 +367,18 @@ impl State {
             return Next::Again;
         };
         match event.view() {
-            gst::EventView::Caps(_) => Next::Push(vec![Out::Event(self.caps(event))]),
+            gst::EventView::Caps(_) => {
+                let is_sure = self.out.begun.is_some() || self.out.direct;
+                let event = self.caps(event);
+                if is_sure {
+                    return Next::Push(vec![Out::Event(event)]);
+                }
+                // Whether a rate that changes may leave is known when the output begins.
+                if let Some((_, left)) = &mut self.video.caps {
+                    *left = None;
+                }
+                Next::Again
+            }
             gst::EventView::Segment(_) => {
                 self.out.segment = Some(event.clone());
                 if self.out.direct {
@@ -399,7 +410,7 @@ impl State {
             self.go_on_later();
         }
         self.video.rate = Some(rate);
-        self.video.caps = Some((caps, self.out.direct));
+        self.video.caps = Some((caps, Some(self.out.direct)));
         self.leaving_caps(event.seqnum()).unwrap_or(event)
     }
 
@@ -418,25 +429,26 @@ impl State {
         Some(gst::event::Caps::builder(&caps).seqnum(seqnum).build())
     }
 
-    /// The caps again, if they left while it was not known whether video passes as it is.
-    fn other_caps(&mut self) -> Option<Out> {
+    /// The caps, if they have not left as video does now.
+    fn due_caps(&mut self) -> Option<Out> {
         let direct = self.out.direct;
-        let (caps, before) = self.video.caps.as_mut()?;
-        let fixed = |s: &gst::StructureRef| {
+        let (caps, left) = self.video.caps.as_mut()?;
+        let before = left.replace(direct);
+        let is_fixed = |s: &gst::StructureRef| {
             s.get::<gst::Fraction>("framerate")
                 .is_ok_and(|rate| rate.numer() > 0)
         };
-        let changes = std::mem::replace(before, direct) != direct;
-        if !changes || caps.structure(0).is_some_and(fixed) {
-            return None;
-        }
-        self.leaving_caps(gst::Seqnum::next()).map(Out::Event)
+        let same =
+            before == Some(direct) || before.is_some() && caps.structure(0).is_some_and(is_fixed);
+        (!same)
+            .then(|| self.leaving_caps(gst::Seqnum::next()))?
+            .map(Out::Event)
     }
 
     /// Lets video pass as it is.
     fn pass(&mut self) -> Next {
         self.out.direct = true;
-        let caps = self.other_caps();
+        let caps = self.due_caps();
         let segment = self.out.segment.clone().map(Out::Event);
         let status = self.status("no-audio");
         Next::Push(caps.into_iter().chain(segment).chain(status).collect())
@@ -483,7 +495,7 @@ impl State {
                 Course::Live(Planner::new(self.limits, drift, strength, output))
             }
         });
-        let caps = self.other_caps();
+        let caps = self.due_caps();
         let out = self.begin_song(&song, first);
         Next::Push(caps.into_iter().chain([out]).chain(status).collect())
     }
