@@ -719,11 +719,12 @@ fn frames_without_time_do_not_pile_up() {
         // What the look-ahead needs is seven.
         let most = most.load(Ordering::Relaxed);
         assert!(most < 40, "{most} frames at once");
-        let warnings = rig
-            .bus
-            .iter()
-            .filter(|message| message.type_() == gst::MessageType::Warning);
-        let texts: Vec<_> = warnings.map(|message| format!("{message:?}")).collect();
+        let texts: Vec<_> = (rig.bus.iter())
+            .filter_map(|message| match message.view() {
+                gst::MessageView::Warning(warning) => Some(warning.error().message().to_owned()),
+                _ => None,
+            })
+            .collect();
         if timed {
             continue;
         }

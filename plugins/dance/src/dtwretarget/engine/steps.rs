@@ -130,17 +130,12 @@ impl State {
                     Item::Frame(frame) => Some(frame),
                     Item::Event(_) => None,
                 });
+                // Until when it is known what the video shows.
                 let newest = frames.or(self.video.current.as_ref());
-                // The last frame of the video is shown to its end.
-                let newest = newest.map(|frame| {
-                    if self.video.side.eos {
-                        frame.end.max(frame.at)
-                    } else {
-                        frame.at
-                    }
-                });
+                let newest = newest.map_or(0.0, |frame| frame.end.max(frame.at));
+                // Beyond that it is over.
                 let rest = if self.video.side.eos { 2.0 * time } else { 0.0 };
-                planner.step(output, &visual, &audio, newest.unwrap_or(0.0) + rest)
+                planner.step(output, &visual, &audio, newest + rest)
             }
         };
         let speed = match self.out.last_source {
