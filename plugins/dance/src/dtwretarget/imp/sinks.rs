@@ -1,0 +1,293 @@
+//! What comes in at the sink pads.
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::{CAT, DtwRetarget};
+use crate::dtwretarget::branches::{Frame, Item, rate_of, time_of};
+use crate::lock::lock;
+use crate::{marks, sticky};
+
+impl DtwRetarget {
+    // The video.
+
+    pub(super) fn video_chain(
+        &self,
+        buffer: gst::Buffer,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let settings = lock(&self.settings).clone();
+        let pad_offset = self.video_sink.offset();
+        let found = marks::read(&buffer);
+        let mut state = lock(&self.state);
+        loop {
+            if state.video.side.flushing {
+                return Err(gst::FlowError::Flushing);
+            }
+            state.flow?;
+            if state.has_room(&settings) {
+                break;
+            }
+            state = self.wait(state);
+        }
+        let axis = state.axis;
+        let new = state.video.side.take(found, None, axis, pad_offset);
+        state.note_marks(0, new);
+        let timed = state.video.side.segment.is_some();
+        let mut warn = false;
+        let frame = match state.video.frame(buffer.clone(), axis) {
+            Some(frame) => frame,
+            // Without a place in time it comes after the one before.
+            None if !timed || buffer.pts().is_none() => {
+                let at = state.video.side.arrived.unwrap_or(0.0);
+                warn = timed && !state.out.direct && !std::mem::replace(&mut state.untimed, true);
+                Frame {
+                    buffer,
+                    at,
+                    end: at + state.video.usual.seconds_f64(),
+                }
+            }
+            None => {
+                gst::log!(CAT, imp = self, "outside the segment: {buffer:?}");
+                return Ok(gst::FlowSuccess::Ok);
+            }
+        };
+        state.video.side.came_to(frame.end);
+        state.video.queue.push_back(Item::Frame(frame));
+        self.kick(&state);
+        drop(state);
+        if warn {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Format,
+                ("Video without timestamps cannot be retimed: it is taken to come at its frame rate")
+            );
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    pub(super) fn video_event(&self, event: gst::Event) -> bool {
+        gst::debug!(CAT, obj = self.video_sink, "{event:?}");
+        match event.view() {
+            gst::EventView::FlushStart(_) => {
+                {
+                    let mut state = lock(&self.state);
+                    state.video.side.flushing = true;
+                    state.flow = Err(gst::FlowError::Flushing);
+                    self.kick(&state);
+                }
+                let result = self.video_src.push_event(event);
+                // Waits for the task to come to rest; there is none on an inactive pad.
+                let _ = self.video_src.pause_task();
+                result
+            }
+            gst::EventView::FlushStop(_) => {
+                let seqnum = event.seqnum();
+                let result = self.video_src.push_event(event);
+                let events: Vec<_> = {
+                    let mut state = lock(&self.state);
+                    state.video.side.flushing = false;
+                    if state.audio.flushed_by == Some(seqnum) {
+                        // What was shown of the music since its own flush went with this one.
+                        state.begin_anew();
+                    } else {
+                        state.go_on_later();
+                    }
+                    state.flushed(0);
+                    let flushed = state.video.flush().into_iter();
+                    let events = flushed.filter_map(|item| match item {
+                        Item::Event(event) => Some(state.caps(event)),
+                        Item::Frame(..) => None,
+                    });
+                    events.collect()
+                };
+                sticky::keep(&self.video_src, events);
+                self.start_task();
+                result
+            }
+            _ if event.is_serialized() => self.queue_event(event),
+            _ => self.video_src.push_event(event),
+        }
+    }
+
+    pub(super) fn queue_event(&self, event: gst::Event) -> bool {
+        let is_eos = event.type_() == gst::EventType::Eos;
+        let pad_offset = self.video_sink.offset();
+        let failed = {
+            let mut state = lock(&self.state);
+            if state.video.side.flushing {
+                return false;
+            }
+            let axis = state.axis;
+            if let Some(found) = marks::from_event(&event) {
+                let new = state.video.side.take(vec![found], None, axis, pad_offset);
+                state.note_marks(0, new);
+                self.kick(&state);
+                return true;
+            }
+            match event.view() {
+                gst::EventView::Segment(segment) => {
+                    let segment = segment.segment().downcast_ref::<gst::ClockTime>();
+                    state.video.side.segment = segment.cloned();
+                }
+                gst::EventView::Caps(caps) => {
+                    let rate = rate_of(caps.caps());
+                    state.video.usual = time_of(1, rate).unwrap_or_default();
+                }
+                gst::EventView::StreamStart(_) => state.video.side.new_stream(),
+                gst::EventView::Gap(gap) => {
+                    let (pts, duration) = gap.get();
+                    let end = pts.saturating_add(duration.unwrap_or_default());
+                    let segment = state.video.side.segment.as_ref();
+                    if let Some(end) = segment.and_then(|segment| axis.of(segment, end)) {
+                        state.video.side.came_to(end);
+                    }
+                    self.kick(&state);
+                    return true;
+                }
+                gst::EventView::Eos(_) => state.video.side.eos = true,
+                _ => (),
+            }
+            let begins = matches!(
+                event.type_(),
+                gst::EventType::StreamStart | gst::EventType::Segment
+            );
+            if begins && state.flow == Err(gst::FlowError::Eos) {
+                // What was too much for the last segment may not be for the next one.
+                state.begin_anew();
+                drop(state);
+                self.start_task();
+                state = lock(&self.state);
+            }
+            match state.flow {
+                Ok(_) => {
+                    state.video.queue.push_back(Item::Event(event));
+                    self.kick(&state);
+                    return true;
+                }
+                Err(err) => err,
+            }
+        };
+        // Upstream sends nothing after an EOS to which it could be told.
+        if is_eos {
+            self.report_flow(failed);
+        }
+        false
+    }
+
+    pub(super) fn video_query(&self, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Caps(query) => {
+                // A rate that changes on the way in does not on the way out.
+                let mut caps = self.video_src.peer_query_caps(None);
+                let variable: gst::Caps = caps
+                    .iter_with_features()
+                    .map(|(s, features)| {
+                        let mut s = s.to_owned();
+                        s.set("framerate", gst::Fraction::new(0, 1));
+                        s.remove_field("max-framerate");
+                        (s, features.to_owned())
+                    })
+                    .collect();
+                caps.merge(variable);
+                let template = self.video_sink.pad_template_caps();
+                let mut caps = template.intersect_with_mode(&caps, gst::CapsIntersectMode::First);
+                if let Some(filter) = query.filter() {
+                    caps = filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First);
+                }
+                query.set_result(&caps);
+                true
+            }
+            // Frames wait here: a pool of downstream's would run dry.
+            gst::QueryViewMut::Allocation(_) => false,
+            gst::QueryViewMut::Drain(_) => true,
+            _ => gst::Pad::query_default(&self.video_sink, Some(&*self.obj()), query),
+        }
+    }
+
+    // The music.
+
+    pub(super) fn audio_chain(
+        &self,
+        buffer: gst::Buffer,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let kinds = lock(&self.settings).kinds;
+        let found = marks::read(&buffer);
+        let pad_offset = self.audio_sink.offset();
+        {
+            let mut state = lock(&self.state);
+            if state.audio.flushing {
+                return Err(gst::FlowError::Flushing);
+            }
+            let axis = state.axis;
+            let new = state.audio.take(found, Some(kinds), axis, pad_offset);
+            state.note_marks(1, new);
+            state.music_came(buffer.pts(), buffer.duration());
+            self.kick(&state);
+        }
+        if !self.audio_src.is_linked() {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        self.audio_src.push(buffer)
+    }
+
+    pub(super) fn audio_event(&self, event: gst::Event) -> bool {
+        gst::debug!(CAT, obj = self.audio_sink, "{event:?}");
+        let kinds = lock(&self.settings).kinds;
+        let pad_offset = self.audio_sink.offset();
+        {
+            let mut state = lock(&self.state);
+            let axis = state.axis;
+            if let Some(found) = marks::from_event(&event) {
+                let new = state.audio.take(vec![found], Some(kinds), axis, pad_offset);
+                state.note_marks(1, new);
+            }
+            match event.view() {
+                gst::EventView::FlushStart(_) => state.audio.flushing = true,
+                gst::EventView::FlushStop(_) => {
+                    state.audio.flush();
+                    state.audio.flushing = false;
+                    state.audio.flushed_by = Some(event.seqnum());
+                    state.heard = false;
+                    state.songs.clear();
+                    state.flushed(1);
+                    state.begin_anew();
+                }
+                gst::EventView::StreamStart(_) => state.audio.new_stream(),
+                gst::EventView::Segment(segment) => {
+                    let segment = segment.segment().downcast_ref::<gst::ClockTime>();
+                    state.music_begins(segment.cloned(), event.seqnum());
+                }
+                gst::EventView::Gap(gap) => {
+                    let (pts, duration) = gap.get();
+                    state.music_came(Some(pts), duration);
+                }
+                gst::EventView::Eos(_) => state.audio.eos = true,
+                _ => (),
+            }
+            self.kick(&state);
+        }
+        // A pad that is not linked yet keeps what a stream begins with.
+        let is_linked = self.audio_src.is_linked();
+        self.audio_src.push_event(event) || !is_linked
+    }
+
+    pub(super) fn audio_linked(&self, linked: bool) {
+        {
+            let mut state = lock(&self.state);
+            // Music that is linked late is followed all the same, from where it is then.
+            if linked && !state.audio.linked {
+                state.audio.flush();
+                state.heard = false;
+                state.songs.clear();
+                state.begin_anew();
+            }
+            state.audio.linked = linked;
+            state.audio.eos = false;
+            state.latency = None;
+            self.kick(&state);
+        }
+        let obj = self.obj();
+        // Posted without any lock held: the application may answer from a sync handler.
+        let _ = obj.post_message(gst::message::Latency::builder().src(&*obj).build());
+    }
+}

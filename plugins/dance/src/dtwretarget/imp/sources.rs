@@ -1,0 +1,179 @@
+//! What comes back at the source pads.
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::{CAT, DtwRetarget};
+use crate::dtwretarget::engine::Latency;
+use crate::lock::lock;
+
+impl DtwRetarget {
+    pub(super) fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        gst::debug!(CAT, obj = pad, "{event:?}");
+        let video = *pad == self.video_src;
+        match event.view() {
+            gst::EventView::Seek(_) => self.seek(event),
+            // What is late of the output is not what is late of the input.
+            gst::EventView::Qos(_) if video => true,
+            gst::EventView::Latency(_) if video => {
+                let result = self.video_sink.push_event(event.clone());
+                if self.audio_sink.is_linked() && !self.audio_src.is_linked() {
+                    self.audio_sink.push_event(event);
+                }
+                result
+            }
+            _ if video => self.video_sink.push_event(event),
+            _ => self.audio_sink.push_event(event),
+        }
+    }
+
+    /// Sends a seek up both branches once, though it comes from the sinks of both: the music to the place it names, the
+    /// video to the one that is shown there.
+    pub(super) fn seek(&self, event: gst::Event) -> bool {
+        let seqnum = event.seqnum();
+        let map = {
+            let state = lock(&self.state);
+            if let Some((last, result)) = state.last_seek
+                && last == seqnum
+            {
+                return result;
+            }
+            state.map.clone()
+        };
+        let both = self.audio_sink.is_linked() && self.video_sink.is_linked();
+        {
+            let mut state = lock(&self.state);
+            state.last_seek = Some((seqnum, true));
+            if let gst::EventView::Seek(seek) = event.view()
+                && seek.get().1.contains(gst::SeekFlags::FLUSH)
+                && both
+            {
+                state.to_be_flushed();
+            }
+        }
+        let mut result = true;
+        if self.audio_sink.is_linked() {
+            result &= self.audio_sink.push_event(event.clone());
+        }
+        let mut moved = event.clone();
+        if let (Some(map), gst::EventView::Seek(seek)) = (map, event.view()) {
+            let (rate, flags, start_type, start, ..) = seek.get();
+            if let (gst::GenericFormattedValue::Time(Some(start)), gst::SeekType::Set) =
+                (start, start_type)
+                && rate > 0.0
+            {
+                let there = map.at(start.nseconds() as f64 * 1e-9).max(0.0);
+                let there = gst::ClockTime::from_nseconds((there * 1e9).round() as u64);
+                gst::info!(CAT, imp = self, "seek: music to {start}, video to {there}");
+                moved = gst::event::Seek::builder(
+                    rate,
+                    flags,
+                    gst::SeekType::Set,
+                    there,
+                    gst::SeekType::Set,
+                    gst::ClockTime::NONE,
+                )
+                .seqnum(seqnum)
+                .build();
+            }
+        }
+        if self.video_sink.is_linked() {
+            result &= self.video_sink.push_event(moved);
+        }
+        let mut state = lock(&self.state);
+        state.last_seek = Some((seqnum, result));
+        if !result {
+            // Whoever refused does not flush.
+            state.to_flush = [false; 2];
+            self.kick(&state);
+        }
+        result
+    }
+
+    pub(super) fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        let video = *pad == self.video_src;
+        // Where in the piece it is, and how long it is, are matters of the music.
+        let music = self.audio_sink.is_linked() && !lock(&self.state).out.direct;
+        match query.view_mut() {
+            gst::QueryViewMut::Latency(query) if video => {
+                let Some(latency) = self.query_latency() else {
+                    return false;
+                };
+                query.set(latency.live, latency.min, latency.max);
+                true
+            }
+            gst::QueryViewMut::Scheduling(query) => {
+                query.set(gst::SchedulingFlags::SEQUENTIAL, 1, -1, 0);
+                query.add_scheduling_modes([gst::PadMode::Push]);
+                true
+            }
+            gst::QueryViewMut::Caps(query) if video => {
+                let mut caps = self.video_sink.peer_query_caps(None);
+                if let Some(caps) = caps.get_mut() {
+                    for s in caps.iter_mut() {
+                        let rate = s.get::<gst::Fraction>("framerate").ok();
+                        // One that is no rate becomes one.
+                        if rate.is_none_or(|rate| rate.numer() == 0) {
+                            s.remove_field("framerate");
+                        }
+                    }
+                }
+                let template = self.video_src.pad_template_caps();
+                let mut caps = template.intersect_with_mode(&caps, gst::CapsIntersectMode::First);
+                if let Some(filter) = query.filter() {
+                    caps = filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First);
+                }
+                query.set_result(&caps);
+                true
+            }
+            gst::QueryViewMut::Position(_)
+            | gst::QueryViewMut::Duration(_)
+            | gst::QueryViewMut::Seeking(_)
+            | gst::QueryViewMut::Segment(_)
+                if video && music =>
+            {
+                self.audio_sink.peer_query(query)
+            }
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+
+    /// Asks both branches for their latency, and keeps what follows from it.
+    pub(super) fn query_latency(&self) -> Option<Latency> {
+        let settings = lock(&self.settings).clone();
+        let ask = |pad: &gst::Pad| {
+            let mut query = gst::query::Latency::new();
+            pad.peer_query(&mut query).then(|| query.result())
+        };
+        let linked = self.audio_sink.is_linked();
+        let video = ask(&self.video_sink);
+        let audio = linked.then(|| ask(&self.audio_sink)).flatten();
+        let (video_live, video_min, video_max) = video.unwrap_or_default();
+        let (audio_live, audio_min, _) = audio.unwrap_or_default();
+        // Frames wait for music that comes later than they do.
+        let behind = if video_live || audio_live {
+            audio_min.saturating_sub(video_min)
+        } else {
+            gst::ClockTime::ZERO
+        };
+        let own = match settings.marks_location {
+            None if linked => settings.look_ahead,
+            _ => gst::ClockTime::ZERO,
+        };
+        let latency = Latency {
+            live: video_live || audio_live,
+            min: video_min.max(audio_min) + own,
+            // The frames that wait here.
+            max: video_max.map(|max| max + own + behind),
+            behind,
+            sure: video.is_some() && audio.is_some() == linked,
+        };
+        gst::debug!(CAT, imp = self, "{latency:?}");
+        {
+            let mut state = lock(&self.state);
+            state.latency = Some(latency);
+            self.kick(&state);
+        }
+        video.map(|_| latency)
+    }
+}
