@@ -744,20 +744,36 @@ fn wait_eos(pad: &gst::Pad) -> gst::ClockTime {
 
 #[test]
 fn a_multiplexer_that_takes_turns_is_fed() {
-    // It holds one buffer of each side, so that neither may wait for the other to come far.
+    // It holds one buffer of each side, so that neither may wait for the other to come far. Where the music has a stop, its
+    // EOS waits behind its last buffer, and that for video.
     let dir = Dir::new();
     file(&dir.file("marks"), Some((400, 600)), Some((200, 500)), 10);
-    let pipeline = Playing::new(&format!(
-        "dtwretarget name=r marks-location={} {} ! r.video_sink {} ! r.audio_sink \
-         matroskamux name=mux ! fakesink name=out \
-         r.video_src ! videoconvert ! video/x-raw,format=I420 ! mux. r.audio_src ! mux.",
-        dir.file("marks").display(),
-        video(10),
-        audio(8)
-    ));
-    pipeline.set_state(gst::State::Playing).unwrap();
-    assert_eq!(pipeline.end().type_(), gst::MessageType::Eos);
-    assert!((199..=202).contains(&stat(&pipeline.by_name("r").unwrap(), "pictures")));
+    for stop in [None, Some(ms(8000))] {
+        let pipeline = Playing::new(&format!(
+            "dtwretarget name=r starve-timeout=300000000 marks-location={} \
+             {} ! r.video_sink {} ! identity name=ear ! r.audio_sink \
+             matroskamux name=mux ! fakesink name=out \
+             r.video_src ! videoconvert ! video/x-raw,format=I420 ! mux. r.audio_src ! mux.",
+            dir.file("marks").display(),
+            video(10),
+            audio(8)
+        ));
+        let ear = (pipeline.by_name("ear").unwrap().static_pad("src")).unwrap();
+        ear.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+                && event.type_() == gst::EventType::Segment
+            {
+                let mut segment = segment(ms(0));
+                segment.set_stop(stop);
+                *event = gst::event::Segment::new(&segment);
+            }
+            gst::PadProbeReturn::Ok
+        });
+        pipeline.set_state(gst::State::Playing).unwrap();
+        assert_eq!(pipeline.end().type_(), gst::MessageType::Eos);
+        let pictures = stat(&pipeline.by_name("r").unwrap(), "pictures");
+        assert!((199..=202).contains(&pictures), "{pictures}");
+    }
 }
 
 #[test]

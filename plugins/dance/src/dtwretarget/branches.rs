@@ -68,7 +68,7 @@ impl Song {
     }
 
     /// Where its first music is on the axis.
-    pub(super) fn begin(&self, axis: Axis) -> Option<f64> {
+    pub(super) fn start(&self, axis: Axis) -> Option<f64> {
         axis.of(&self.segment, self.first?)
     }
 }
@@ -204,6 +204,8 @@ pub(super) enum Item {
 pub(super) struct Video {
     pub side: Side,
     pub queue: VecDeque<Item>,
+    /// The last SEGMENT that came to its turn.
+    pub turn: Option<gst::Seqnum>,
     /// The frame that is shown.
     pub current: Option<Frame>,
     pub info: Option<gst_video::VideoInfo>,

@@ -128,6 +128,8 @@ pub(super) struct State {
     pub latency: Option<Latency>,
     pub clock_id: Option<gst::SingleShotClockId>,
     pub last_seek: Option<(gst::Seqnum, bool)>,
+    /// The last seek without a flush, on stream time.
+    pub looped: Option<gst::Seqnum>,
     /// Which of both branches, video and music, a seek has yet to flush.
     pub to_flush: [bool; 2],
     /// Since when one branch is flushed and the other is not.
@@ -168,6 +170,7 @@ impl Default for State {
             latency: None,
             clock_id: None,
             last_seek: None,
+            looped: None,
             to_flush: [false; 2],
             half_flushed: None,
             untimed: false,
@@ -224,9 +227,10 @@ impl State {
     }
 
     /// A seek goes up both branches.
-    pub(super) fn to_be_flushed(&mut self) {
-        self.to_flush = [true; 2];
+    pub(super) fn seeks(&mut self, flushes: bool, seqnum: gst::Seqnum) {
+        self.to_flush = [flushes; 2];
         self.half_flushed = None;
+        self.looped = (!flushes && self.axis == Axis::Stream).then_some(seqnum);
     }
 
     /// A branch has been flushed: 0 for the video, 1 for the music.
@@ -334,9 +338,10 @@ impl State {
         // What comes before the next frame goes before it.
         if let Some(Item::Event(event)) = self.video.queue.front() {
             if event.type_() != gst::EventType::Eos {
-                return self.event();
-            }
-            if self.video.current.is_none() || self.out.direct {
+                if !self.is_early() {
+                    return self.event();
+                }
+            } else if self.video.current.is_none() || self.out.direct {
                 return self.end();
             }
         }
@@ -355,10 +360,43 @@ impl State {
         if self.out.begun.is_none() {
             return self.begin(settings, overdue);
         }
+        if self.is_late() {
+            // Events go before; the next round is all that it waits for.
+            if self.video.queue.pop_front().is_none() {
+                return Next::Change;
+            }
+            self.record.dropped += 1;
+            return Next::Again;
+        }
         match self.out.step {
             None => self.step(settings, overdue),
             Some(step) => self.picture(step, settings),
         }
+    }
+
+    /// Whether the video has come to its new segment after a seek without a flush and the music has not: by stream time
+    /// nothing else tells one round of a loop from the other.
+    fn is_early(&self) -> bool {
+        let Some(Item::Event(event)) = self.video.queue.front() else {
+            return false;
+        };
+        let song = self.songs.front().map(|song| song.seqnum);
+        event.type_() == gst::EventType::Segment
+            && self.looped == Some(event.seqnum())
+            && song != self.looped
+            && self.audio.linked
+            && !self.audio.eos
+            && self.video.current.is_some()
+            && self.out.begun.is_some()
+    }
+
+    /// Whether the music has come to its new segment after such a seek and the video has not.
+    fn is_late(&self) -> bool {
+        let song = self.songs.front().map(|song| song.seqnum);
+        self.looped.is_some()
+            && song == self.looped
+            && self.video.turn != self.looped
+            && !self.video.side.eos
     }
 
     /// The event at the head of the queue.
@@ -380,6 +418,11 @@ impl State {
                 Next::Again
             }
             gst::EventView::Segment(_) => {
+                self.video.turn = Some(event.seqnum());
+                if self.looped == self.video.turn {
+                    // What is shown was of the round before.
+                    self.video.current = None;
+                }
                 self.out.segment = Some(event.clone());
                 if self.out.direct {
                     return Next::Push(vec![Out::Event(event)]);
@@ -530,7 +573,7 @@ impl State {
         let out = self.begin_song(&song, first);
         // Where the music comes late, pictures are already there.
         if self.axis == Axis::Running
-            && let (Some(end), Some(begin)) = (self.out.last_end, song.begin(self.axis))
+            && let (Some(end), Some(begin)) = (self.out.last_end, song.start(self.axis))
             && let Some(tick) = self.video.tick()
         {
             self.out.count = ((end - begin) / tick.seconds_f64() - 1e-3).ceil().max(0.0) as u64;

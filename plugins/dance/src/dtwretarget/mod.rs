@@ -10,11 +10,12 @@
 //!
 //! **In one pass**, live or not: marks come with the buffers and in `rhythm-marks` events, and the video is held until
 //! both sides are `look-ahead` further. Within that, beats find each other; what is shown stays within half of
-//! `look-ahead` of the instant it belongs to, since in the long run live motion cannot be faster or slower than it comes.
-//! LATENCY answers with the larger of both sides' latency and `look-ahead` on top. In a live pipeline each picture leaves
-//! at its deadline, whatever has come by then; in any other one side waits for the other, and after `starve-timeout` of
-//! wall-clock time without progress a warning is posted and it waits no more. Where motion has not come, the last picture
-//! stays. The music is not held: a queue behind `audio_src` has to have room for the latency.
+//! `look-ahead` of the instant it belongs to, since in the long run live motion cannot be faster or slower than it
+//! comes. LATENCY answers with the larger of both sides' latency and `look-ahead` on top, and frames wait here for as
+//! long as that takes. In a live pipeline each picture leaves at its deadline, whatever has come by then; in any other
+//! one side waits for the other, and after `starve-timeout` of wall-clock time without progress a warning is posted and
+//! it waits no more. Where motion has not come, the last picture stays. The music is not held: a queue behind
+//! `audio_src` has to have room for the latency.
 //!
 //! **In two passes**: `marks-location` names a file of JSON lines, as `marksink` writes them, with the marks of both
 //! (several elements' lines may be put together). The whole course is planned at the start, on the stream times of both
@@ -22,8 +23,12 @@
 //! where it then belongs. No `look-ahead` is needed and none is answered.
 //!
 //! The video ends where the music or its own motion does, whichever comes first; the music always plays to its end.
-//! Without marks on one of the sides nothing moves: pictures are those of their own time, and the bus is told so. Without
-//! a music branch, and played backwards, video passes as it is.
+//! Music that goes on in a new segment without a flush (the next song, or the next round of a loop) takes the video
+//! along; where a segment has a stop, its EOS is what ends the video, or `starve-timeout` outside live pipelines. A
+//! seek is sent up both branches, and nothing leaves while only one of them has been flushed by it. Video without
+//! timestamps is taken to come at its frame rate, with a warning. Without marks on one of the sides nothing moves:
+//! pictures are those of their own time, and the bus is told so. Without a music branch, and played backwards, video
+//! passes as it is.
 //!
 //! ## Methods
 //!

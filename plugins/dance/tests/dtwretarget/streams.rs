@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
+use gstdance::marks::Kind;
 
 use super::common::*;
 
@@ -667,6 +668,59 @@ fn a_branch_that_a_seek_does_not_flush_is_not_waited_for() {
     // The music is where it was.
     let expected: Vec<_> = (10..20).map(|n| (n * 40, n as u8)).collect();
     assert_eq!(after_flush(&rig.left()), expected);
+}
+
+#[test]
+fn both_branches_loop_without_a_flush() {
+    let dir = Dir::new();
+    // Marks of one side: the video is shown at its own pace.
+    let marks = dir.file("marks");
+    std::fs::write(
+        &marks,
+        super::lines("eye", Kind::VisualBeat, 200, 500, 1000),
+    )
+    .unwrap();
+    // The video comes to its new round later or sooner than the music.
+    for frames in [40, 15] {
+        let rig = Rig::new(&format!("marks-location={}", marks.display()));
+        rig.plain_video();
+        rig.audio.push_event(song(0, Some(1000), 0));
+        let (flags, set) = (gst::SeekFlags::SEGMENT, gst::SeekType::Set);
+        let seek = gst::event::Seek::new(1.0, flags, set, ms(0), set, ms(1000));
+        let again = |stop| {
+            let mut segment = segment(ms(0));
+            segment.set_stop(stop);
+            segment.set_base(ms(1000));
+            gst::event::Segment::builder(&segment)
+                .seqnum(seek.seqnum())
+                .build()
+        };
+        assert!(rig.screen.push_event(seek.clone()));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                rig.frames(0..frames);
+                rig.video.push_event(again(None));
+                rig.frames(0..20);
+                rig.video.push_event(gst::event::Eos::new());
+            });
+            rig.music(0, 600);
+            until(|| rig.shown().len() >= 14);
+            std::thread::sleep(CHANCE);
+            rig.music(600, 1000);
+            rig.audio.push_event(again(Some(ms(1000))));
+            rig.music(0, 400);
+            rig.audio.push_event(gst::event::Eos::new());
+            until(|| rig.has_ended());
+        });
+        let first = (0..25).map(|n| (n * 40, n.min(frames - 1) as u8));
+        let second = (0..10).map(|n| (n * 40, n as u8));
+        let expected: Vec<_> = first.chain(second).collect();
+        let mut shown = rig.shown();
+        // One picture may be ahead of the music.
+        assert!(shown.len() <= expected.len() + 1, "{shown:?}");
+        shown.truncate(expected.len());
+        assert_eq!(shown, expected, "{frames} frames");
+    }
 }
 
 /// Pixels that are counted while they are in use.

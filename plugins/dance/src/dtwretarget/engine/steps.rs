@@ -56,7 +56,7 @@ impl State {
         let (here, over) = match self.axis {
             Axis::Running => (
                 self.audio.arrived,
-                song.and_then(|song| song.begin(self.axis)),
+                song.and_then(|song| song.start(self.axis)),
             ),
             Axis::Stream => (here, song.and(here)),
         };
@@ -90,8 +90,8 @@ impl State {
         }
         let ahead = match self.axis {
             Axis::Running => settings.look_ahead.seconds_f64(),
-            // One picture ahead of the music is no harm, and keeps a multiplexer going that takes turns.
-            Axis::Stream => -time,
+            // One picture ahead of the music is no harm, and keeps a multiplexer going that takes turns; not two.
+            Axis::Stream => 1e-6 - time,
         };
         let offset = settings.offset as f64 * 1e-9;
         let come = here.is_some_and(|here| here >= output + ahead);
@@ -179,14 +179,17 @@ impl State {
             self.out.current_shown = std::mem::take(&mut self.out.next_shown);
         }
         // An event goes before the frame after it, and the frame before it goes first.
-        let is_last = self.video.queue.front().is_some_and(
-            |item| matches!(item, Item::Event(event) if event.type_() != gst::EventType::Eos),
-        );
+        let is_early = self.is_early();
+        let is_last = !is_early
+            && self.video.queue.front().is_some_and(
+                |item| matches!(item, Item::Event(event) if event.type_() != gst::EventType::Eos),
+            );
         if is_last && (self.out.current_shown || self.video.current.is_none()) {
             return Next::Again;
         }
-        let next = self.video.next_frame().filter(|_| !is_last).cloned();
-        if next.is_none() && !is_last && !self.video.side.eos && self.axis == Axis::Stream {
+        let is_held = is_last || is_early;
+        let next = self.video.next_frame().filter(|_| !is_held).cloned();
+        if next.is_none() && !is_held && !self.video.side.eos && self.axis == Axis::Stream {
             return Next::Change;
         }
         let current = self.video.current.clone();
@@ -203,7 +206,7 @@ impl State {
             }
             (Some(current), None) => {
                 let is_over = step.source >= current.end.max(current.at + half) - 1e-6;
-                if self.video.side.eos && !is_last && is_over {
+                if self.video.side.eos && !is_held && is_over {
                     return self.end();
                 }
                 (current, None)

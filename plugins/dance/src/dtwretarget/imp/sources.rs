@@ -45,10 +45,9 @@ impl DtwRetarget {
             let mut state = lock(&self.state);
             state.last_seek = Some((seqnum, true));
             if let gst::EventView::Seek(seek) = event.view()
-                && seek.get().1.contains(gst::SeekFlags::FLUSH)
                 && both
             {
-                state.to_be_flushed();
+                state.seeks(seek.get().1.contains(gst::SeekFlags::FLUSH), seqnum);
             }
         }
         let mut result = true;
@@ -85,6 +84,7 @@ impl DtwRetarget {
         if !result {
             // Whoever refused does not flush.
             state.to_flush = [false; 2];
+            state.looped = None;
             self.kick(&state);
         }
         result
