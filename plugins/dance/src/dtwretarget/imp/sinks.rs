@@ -274,11 +274,12 @@ impl DtwRetarget {
     pub(super) fn audio_linked(&self, linked: bool) {
         {
             let mut state = lock(&self.state);
-            // Music that is linked late is followed all the same, from where it is then.
-            if linked && !state.audio.linked {
+            if !linked {
                 state.audio.flush();
                 state.heard = false;
                 state.songs.clear();
+            } else if !state.audio.linked {
+                // Music that is linked late is followed all the same, from where it is then.
                 state.begin_anew();
             }
             state.audio.linked = linked;
