@@ -101,7 +101,8 @@ pub(super) struct Output {
     warned: bool,
     /// When the head began to wait.
     pub waiting: Option<Instant>,
-    pub starved: bool,
+    /// Which side, video or music, is waited for no more.
+    starved: [bool; 2],
 }
 
 pub(super) struct State {
@@ -380,12 +381,12 @@ impl State {
         let Some(Item::Event(event)) = self.video.queue.front() else {
             return false;
         };
-        let song = self.songs.front().map(|song| song.seqnum);
+        let mut songs = self.songs.iter().map(|song| song.seqnum);
         event.type_() == gst::EventType::Segment
             && self.looped == Some(event.seqnum())
-            && song != self.looped
-            && self.audio.linked
-            && !self.audio.eos
+            && songs.next() != self.looped
+            // It is to come, or waits for its turn.
+            && (self.audio.linked && !self.audio.eos || songs.any(|song| Some(song) == self.looped))
             && self.video.current.is_some()
             && self.out.begun.is_some()
     }
@@ -595,8 +596,13 @@ impl State {
             let due = gst::ClockTime::from_nseconds((output.max(0.0) * 1e9) as u64);
             return Some(Next::Clock(due + latency.min));
         }
-        if self.out.starved {
-            return None;
+        let starved = self.out.starved;
+        let lacks_more = [lacks[0] && !starved[0], lacks[1] && !starved[1]];
+        if lacks_more == [false; 2] {
+            // Where neither side comes, what is known is shown and nothing beyond.
+            let come = [self.video.side.arrived, self.audio.arrived];
+            let known = come.into_iter().flatten().any(|come| output < come - 1e-6);
+            return (lacks == [true; 2] && !known).then_some(Next::Change);
         }
         // While paused nothing needs to move, but the first picture is waited for downstream.
         if self.out.started && !self.playing {
@@ -604,7 +610,10 @@ impl State {
         }
         // A side that has come does not excuse the one that is waited for.
         let progress = [self.video.side.progress, self.audio.progress];
-        let lacking = progress.into_iter().zip(lacks).filter(|(_, lacks)| *lacks);
+        let lacking = progress
+            .into_iter()
+            .zip(lacks_more)
+            .filter(|(_, lacks)| *lacks);
         let last = lacking.filter_map(|(progress, _)| progress).max();
         let since = last.max(self.out.waiting)?;
         let timeout: Duration = settings.starve_timeout.into();
@@ -616,7 +625,7 @@ impl State {
                 Next::Latency
             });
         }
-        self.out.starved = true;
+        self.out.starved = [starved[0] || lacks_more[0], starved[1] || lacks_more[1]];
         Some(Next::Push(vec![Out::Warning(format!(
             "No progress for {}: video goes on without knowing what follows",
             settings.starve_timeout

@@ -723,6 +723,30 @@ fn both_branches_loop_without_a_flush() {
     }
 }
 
+#[test]
+fn music_that_stalls_does_not_let_the_video_run_away() {
+    let rig = Rig::new("look-ahead=39000000 starve-timeout=100000000");
+    rig.plain_video();
+    rig.audio.push_event(song(0, None, 0));
+    rig.music(0, 400);
+    rig.frames(0..10);
+    let warnings = [gst::MessageType::Warning];
+    let patience = gst::ClockTime::try_from(PATIENCE).unwrap();
+    assert!(rig.bus.timed_pop_filtered(patience, &warnings).is_some());
+    // Neither side comes.
+    std::thread::sleep(CHANCE);
+    assert!(rig.shown().len() <= 10, "{:?}", rig.shown());
+    // The video alone leads on.
+    rig.frames(10..20);
+    rig.video.push_event(gst::event::Eos::new());
+    until(|| rig.has_ended());
+    let shown = rig.shown();
+    assert!((20..=21).contains(&shown.len()), "{shown:?}");
+    for (n, shown) in shown.into_iter().take(20).enumerate() {
+        assert_eq!(shown, (40 * n as u64, n as u8));
+    }
+}
+
 /// Pixels that are counted while they are in use.
 struct Counted(Vec<u8>, Arc<AtomicUsize>);
 

@@ -100,9 +100,9 @@ impl State {
         let video = self.axis == Axis::Stream
             || self.video.side.has(output + ahead)
             || !self.has_room(settings);
-        if video && music {
-            self.out.starved = false;
-        } else {
+        let starved = self.out.starved;
+        self.out.starved = [starved[0] && !video, starved[1] && !music];
+        if !(video && music) {
             if !overdue && let Some(wait) = self.wait(output, [!video, !music], settings) {
                 return wait;
             }
