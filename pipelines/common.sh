@@ -73,6 +73,20 @@ need_plugin() {
     export GST_DANCE_MODEL_PATH=${GST_DANCE_MODEL_PATH:-$root/models}
 }
 
+# need_program NAME: sets program to one of examples/, built or taken from GSTDANCE_PROGRAM_DIR.
+need_program() {
+    local dir=${GSTDANCE_PROGRAM_DIR:-}
+    if [[ -z $dir ]]; then
+        need_packages "${build_packages[@]}"
+        command -v cargo >/dev/null || die "Rust is missing: install 1.92 or newer from https://rustup.rs"
+        cargo build --quiet --locked --release --package dance-examples --bin "$1" \
+            --manifest-path "$root/Cargo.toml" || die "could not build $1"
+        dir=${CARGO_TARGET_DIR:-$root/target}/release
+    fi
+    [[ -x $dir/$1 ]] || die "no program $1 in $dir"
+    program=$(cd -- "$dir" && pwd)/$1
+}
+
 # need_onnxruntime: fetches ONNX Runtime, which runs the models, unless ORT_DYLIB_PATH names one.
 # Where it cannot be had, says so and goes on: onsetdetect then hears without a model.
 need_onnxruntime() {
@@ -177,6 +191,27 @@ open_output() {
 keep_output() {
     [[ -s $1 ]] || die "nothing came out for $2"
     (cd -- "$origin" && mv -f -- "$scratch/$1" "$2")
+}
+
+# see_beats URI FILE: the visual beats of a video as JSON lines.
+see_beats() {
+    gst-launch-1.0 -q \
+        uridecodebin uri="$1" "caps=video/x-raw(ANY)" expose-all-streams=false \
+        ! videoconvert ! hoofflow post-messages=false ! rhythmtag mode=offline ! marksink location="$2" >&2
+}
+
+# hear_beats URI FILE: the beats of a song as JSON lines.
+hear_beats() {
+    gst-launch-1.0 -q \
+        uridecodebin uri="$1" caps=audio/x-raw expose-all-streams=false \
+        ! audioconvert ! onsetdetect mode=offline ! marksink location="$2" >&2
+}
+
+# need_sight: what see_beats needs.
+need_sight() {
+    need_elements hoofflow rhythmtag
+    need_onnxruntime
+    [[ -n ${ORT_DYLIB_PATH:-} ]] || die "motion is seen by a model, which ONNX Runtime runs"
 }
 
 # The picture where media has none: the spectrum up to 7.7 kHz, whose louder parts rise and fade into

@@ -34,21 +34,13 @@ open_output "$mp4" ${path:+"$path"}
 if [[ -n $visual ]]; then
     cp -- "$visual" visual
 else
-    need_elements hoofflow rhythmtag
-    need_onnxruntime
-    [[ -n ${ORT_DYLIB_PATH:-} ]] || die "motion is seen by a model, which ONNX Runtime runs"
-    gst-launch-1.0 -q \
-        uridecodebin uri="$video_uri" "caps=video/x-raw(ANY)" expose-all-streams=false \
-        ! videoconvert ! hoofflow post-messages=false ! rhythmtag mode=offline ! marksink location=visual >&2 ||
-        die "could not see the beats of $video"
+    need_sight
+    see_beats "$video_uri" visual || die "could not see the beats of $video"
 fi
 if [[ -n $music ]]; then
     cp -- "$music" music
 else
-    gst-launch-1.0 -q \
-        uridecodebin uri="$song_uri" caps=audio/x-raw expose-all-streams=false \
-        ! audioconvert ! onsetdetect mode=offline ! marksink location=music >&2 ||
-        die "could not hear the beats of $song"
+    hear_beats "$song_uri" music || die "could not hear the beats of $song"
 fi
 # Files without a newline at their end are lines, too.
 awk 1 visual music >marks

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use crate::support::{NONE, click_movie, click_track, clicks, fails, launch, missed, run, script};
+use crate::support::{
+    NONE, click_movie, click_track, clicks, command, fails, launch, missed, root, run, script,
+    step_movie,
+};
 use gst::prelude::*;
 use serde_json::Value;
 
@@ -399,6 +402,43 @@ fn a_dance_is_retimed_onto_a_song() {
     let png = path("path.png");
     run(script("retarget-plot.sh").args([&json, &png]));
     assert_eq!(&std::fs::read(png).unwrap()[1..4], b"PNG");
+}
+
+#[test]
+fn before_and_after_are_shown_side_by_side_and_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let (video, song) = (path("dance.mkv"), path(ODD_NAME));
+    // Every 600 ms, and 150 ms beside the clicks, which come every 500 from 250 on.
+    step_movie(&video, 8, 0.4, 0.6);
+    click_track(&song, 6);
+    let mp4 = path("side by side.mp4");
+    // It sees four videos through the network, on whatever else runs.
+    let demo = root().join("pipelines/retarget-demo.sh");
+    let figures = run(command(600, demo).args([&video, &song, &mp4]));
+    let figures: Value = serde_json::from_str(&figures).unwrap();
+    let of = |when: &str, what: &str| figures[when]["of-dance"][what].as_f64().unwrap();
+    assert!(of("after", "hits-50-ms") > 0.8, "{figures:#}");
+    assert!(of("before", "hits-50-ms") < 0.5, "{figures:#}");
+    assert!(
+        of("after", "hits-50-ms") > 2.0 * of("after", "null-50-ms"),
+        "{figures:#}"
+    );
+    let speed = figures["retiming"]["speed-p50"].as_f64().unwrap();
+    assert!((speed - 1.2).abs() < 0.1, "{figures:#}");
+    let movie = decode(&mp4);
+    // The longer of the two is shown to its end, at 30 frames a second.
+    let frames = movie.frames.len();
+    assert!((8 * 30 - 6..=8 * 30 + 2).contains(&frames), "{frames}");
+    assert!((movie.sound - 6.0).abs() < 0.1, "{} s", movie.sound);
+    assert!(path("side by side.path.json").exists());
+    assert_eq!(
+        &std::fs::read(path("side by side.path.png")).unwrap()[1..4],
+        b"PNG"
+    );
+
+    let text = fails(script("retarget-metrics.sh").args([&video, &song, &path("absent.mp4")]));
+    assert!(text.contains("no such file"), "{text}");
 }
 
 #[test]

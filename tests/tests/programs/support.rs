@@ -59,6 +59,7 @@ pub fn command(seconds: u32, program: impl AsRef<std::ffi::OsStr>) -> Command {
         .args(["--kill-after=5", &seconds.to_string()])
         .arg(program)
         .env("GSTDANCE_PLUGIN_DIR", plugin_dir())
+        .env("GSTDANCE_PROGRAM_DIR", built())
         .env("GST_PLUGIN_PATH", plugin_dir())
         .env("TEST", "1")
         .env_remove("DISPLAY")
@@ -184,6 +185,55 @@ pub fn click_movie(path: &Path, seconds: u32) {
         ),
         path,
         seconds,
+    );
+}
+
+/// Side of the pictures of [`step_movie`].
+const SIDE: i32 = 256;
+
+/// Writes a silent video of 25 frames a second in which a patch steps to and fro before a wall: it comes to rest every
+/// `period` seconds, from `first` on.
+pub fn step_movie(path: &Path, seconds: u32, first: f64, period: f64) {
+    // Any picture with detail at all scales will do; what moves has another.
+    let grain = |x: i32, y: i32, seed: i32| {
+        let at = |step: i32| {
+            let n = (x.div_euclid(step) * 7919 + y.div_euclid(step) * 104_729 + seed * 31) as u32;
+            let n = (n ^ (n >> 13)).wrapping_mul(0x5bd1_e995);
+            (n >> 24) / 4
+        };
+        (at(2) + at(5) + at(11) + 30) as u8
+    };
+    let mut frames = Vec::new();
+    for n in 0..seconds * 25 {
+        let steps = (f64::from(n) / 25.0 - first) / period;
+        // Half of each step is rest, the other half a smooth way to the other side.
+        let gone = ((steps - steps.floor() - 0.5) * 2.0).clamp(0.0, 1.0);
+        let gone = 0.5 - 0.5 * (std::f64::consts::PI * gone).cos();
+        let side = (steps.floor() as i64).rem_euclid(2) as f64;
+        let left = 70 + (80.0 * (side + (1.0 - 2.0 * side) * gone)).round() as i32;
+        for y in 0..SIDE {
+            for x in 0..SIDE {
+                let inside = (left..left + 50).contains(&x) && (60..200).contains(&y);
+                frames.push(if inside {
+                    grain(x - left, y, 5)
+                } else {
+                    grain(x, y, 3) / 2
+                });
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let raw = dir.path().join("raw");
+    std::fs::write(&raw, frames).unwrap();
+    launch(
+        &format!(
+            "filesrc location={} blocksize={} \
+             ! rawvideoparse format=gray8 width={SIDE} height={SIDE} framerate=25/1 ! videoconvert \
+             ! x264enc speed-preset=ultrafast ! h264parse ! matroskamux ! filesink name=file",
+            raw.display(),
+            SIDE * SIDE
+        ),
+        path,
     );
 }
 

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# A dance and a song in, a movie out that shows the dance as it was beside the dance retimed onto the song, with the beats
+# that are seen in each and those that are heard.
+#
+# usage: pipelines/retarget-demo.sh VIDEO SONG MP4
+#
+# Beside MP4 it leaves the path, NAME.path.json and NAME.path.png, and prints the figures of retarget-metrics.sh. The
+# variables of retarget.sh are heeded.
+set -euo pipefail
+# shellcheck source=pipelines/common.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+
+(($# == 3)) || die "usage: $0 VIDEO SONG MP4"
+video=$1 song=$2 mp4=$3
+name=${mp4%.*}
+
+need_packages "${media_packages[@]}" gstreamer1.0-plugins-base-apps jq gnuplot-nox
+need_plugin
+need_elements dtwretarget onsetdetect markcombiner rhythmoverlay marksink compositor x264enc voaacenc mp4mux
+need_sight
+need_program retarget-metrics
+# Built once: the scripts below take these.
+GSTDANCE_PLUGIN_DIR=${GST_PLUGIN_PATH%%:*} GSTDANCE_PROGRAM_DIR=${program%/*}
+export GSTDANCE_PLUGIN_DIR GSTDANCE_PROGRAM_DIR
+scripts=$root/pipelines
+# Nothing is begun that cannot be kept.
+open_output "$mp4" "$name.path.json" "$name.path.png"
+cd -- "$origin"
+find_media "$video"
+video_uri=$uri
+find_media "$song"
+song_uri=$uri
+before=$scratch/before after=$scratch/after.mp4
+
+say "Seeing and hearing the beats, and retiming"
+if [[ -n ${VISUAL:-} ]]; then
+    cp -- "$VISUAL" "$before"
+else
+    see_beats "$video_uri" "$before" || die "could not see the beats of $video"
+fi
+VISUAL=$before "$scripts/retarget.sh" "$video" "$song" "$after" "$scratch/path.json"
+"$scripts/retarget-plot.sh" "$scratch/path.json" "$scratch/path.png"
+VISUAL=$before "$scripts/retarget-metrics.sh" "$video" "$song" "$after" "$scratch/path.json"
+
+say "Drawing both side by side"
+# Sound has to go somewhere while the pictures wait for their marks and the encoder looks ahead.
+wide=(queue max-size-time=20000000000 max-size-buffers=0 max-size-bytes=0)
+held=(queue max-size-time=2000000000 max-size-buffers=0 max-size-bytes=0)
+# Caps hold commas.
+# shellcheck disable=SC2054
+box=(videoconvert ! videoscale add-borders=true
+    ! video/x-raw,format=I420,width=640,height=480,pixel-aspect-ratio=1/1 ! videorate ! video/x-raw,framerate=30/1)
+seen() { printf '%s\n' uridecodebin "uri=$1" "caps=video/x-raw(ANY)" expose-all-streams=false \
+    ! videoconvert ! "${held[@]}" ! hoofflow post-messages=false ! rhythmtag mode=aligned ! "${box[@]}" ! "${held[@]}"; }
+mapfile -t left < <(seen "$video_uri")
+mapfile -t right < <(seen "$(file_uri "$after")")
+gst-launch-1.0 -q \
+    compositor name=both sink_1::xpos=640 ! videoconvert ! video/x-raw,format=I420 \
+    ! x264enc speed-preset=superfast pass=qual quantizer=23 key-int-max=60 ! queue ! mux. \
+    uridecodebin uri="$song_uri" caps=audio/x-raw expose-all-streams=false \
+    ! audioconvert ! onsetdetect mode=aligned emit=beat+downbeat ! tee name=heard \
+    heard. ! "${wide[@]}" ! before.marks \
+    heard. ! "${wide[@]}" ! after.marks \
+    heard. ! queue ! audioconvert ! audioresample ! audio/x-raw,rate=48000 \
+    ! voaacenc bitrate=160000 ! "${wide[@]}" ! mux. \
+    "${left[@]}" ! before.media markcombiner name=before ! rhythmoverlay ! "${held[@]}" ! both.sink_0 \
+    "${right[@]}" ! after.media markcombiner name=after ! rhythmoverlay ! "${held[@]}" ! both.sink_1 \
+    mp4mux name=mux ! filesink location="$scratch/both.mp4" >&2 ||
+    die "could not draw $video beside what was made of it"
+cd -- "$scratch"
+keep_output both.mp4 "$mp4"
+keep_output path.json "$name.path.json"
+keep_output path.png "$name.path.png"
+say "Wrote $mp4, $name.path.json and $name.path.png"
