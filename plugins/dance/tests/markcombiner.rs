@@ -997,10 +997,7 @@ fn a_flush_keeps_what_every_stream_begins_with() {
     // Held up behind a buffer that waits, there are a tag and caps, which nobody sends again.
     let mut rig = Rig::file();
     rig.frame(ms(0), ms(40));
-    let mut tags = gst::TagList::new();
-    tags.make_mut()
-        .add::<gst::tags::Title>(&"a", gst::TagMergeMode::Append);
-    assert!(rig.media.push_event(gst::event::Tag::new(tags)));
+    assert!(rig.media.push_event(title()));
     let caps = gst::Caps::builder("video/x-raw").field("width", 3).build();
     assert!(rig.media.push_event(gst::event::Caps::new(&caps)));
     flush(&mut rig.media);

@@ -7,7 +7,7 @@ mod common;
 #[path = "onsetdetect/model.rs"]
 mod model;
 
-use common::{Dir, Playing, assert_no_leaks, error, init, stat};
+use common::{Dir, Playing, assert_no_leaks, error, init, stat, title};
 use gst::prelude::*;
 use gst_check::Harness;
 use gstdance::marks::{self, Kind, Mark};
@@ -593,6 +593,22 @@ fn a_flush_forgets_everything() {
         assert_eq!(run.out.len(), 100, "{mode}: nothing is lost");
         assert!(marks.iter().all(|mark| mark.id >= before as u64));
     }
+}
+
+#[test]
+fn a_flush_keeps_the_tags_that_were_held() {
+    let info = mono_f32(44_100);
+    let mut run = Run::new("mode=aligned").caps(&info);
+    run.push(buffers(&info, &clicks(44_100, 1.0, &[0.4]), 441, 0));
+    run.event(title());
+    let source = run.element().static_pad("src").unwrap();
+    assert!(
+        source.sticky_event::<gst::event::Tag>(0).is_none(),
+        "it is held"
+    );
+    run.event(gst::event::FlushStart::new());
+    run.event(gst::event::FlushStop::new(true));
+    assert!(source.sticky_event::<gst::event::Tag>(0).is_some());
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Playing, assert_no_leaks, error, flush_storm, init, ms, onset, segment, stat};
+use common::{Playing, assert_no_leaks, error, flush_storm, init, ms, onset, segment, stat, title};
 use gst::prelude::*;
 use gst_check::Harness;
 use gstdance::hoof::{self, Hoof, Status};
@@ -475,6 +475,21 @@ fn a_flush_forgets_what_was() {
         // Ids go on.
         assert!(marks[0].id >= if mode == "offline" { 0 } else { before });
     }
+}
+
+#[test]
+fn a_flush_keeps_the_tags_that_were_held() {
+    let mut run = Run::new("mode=aligned");
+    run.push(dancing(0, 2_000));
+    run.event(title());
+    let source = run.element().static_pad("src").unwrap();
+    assert!(
+        source.sticky_event::<gst::event::Tag>(0).is_none(),
+        "it is held"
+    );
+    run.flush();
+    run.push(dancing(0, 2_000));
+    assert!(source.sticky_event::<gst::event::Tag>(0).is_some());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The analysis: from pictures to their motion, in the thread of the video or in one of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -10,7 +11,6 @@ use dance_rhythm::motion::hoof::{Hoof as Histogram, normalised, whole};
 use dance_rhythm::motion::kinetics::Kinetics;
 use dance_rhythm::motion::{Flow, cut};
 
-use super::imp::CAT;
 use super::picture::Picture;
 use crate::hoof::{Hoof, Status};
 use crate::model::{Error, Need, same, signals};
@@ -281,12 +281,18 @@ pub(super) struct Apart {
     pictures: Option<Sender<Picture>>,
     /// The other end, for the oldest to be taken back.
     waiting: Receiver<Picture>,
-    seen: Receiver<Result<Seen, Failure>>,
+    seen: Receiver<Result<Seen, String>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Apart {
-    pub(super) fn new(mut analyst: Analyst) -> std::io::Result<Self> {
+    /// Starts the thread, in which `see` analyses each picture. It ends with the first that fails.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub(super) fn new(
+        mut see: impl FnMut(Picture) -> Result<Seen, String> + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (pictures, waiting) = bounded::<Picture>(1);
         let (results, seen) = unbounded();
         let inbox = waiting.clone();
@@ -294,7 +300,9 @@ impl Apart {
             .name("hoofflow".to_owned())
             .spawn(move || {
                 for picture in inbox {
-                    let result = analyst.see(picture);
+                    // No frame of GStreamer's is above this one to catch it, and silence would look like stillness.
+                    let result = catch_unwind(AssertUnwindSafe(|| see(picture)))
+                        .unwrap_or_else(|_| Err("the analysis has panicked".to_owned()));
                     let failed = result.is_err();
                     if results.send(result).is_err() || failed {
                         break;
@@ -326,17 +334,16 @@ impl Apart {
     }
 
     /// What has been seen since it was last asked.
-    pub(super) fn take(&self) -> Vec<Result<Seen, Failure>> {
+    pub(super) fn take(&self) -> Vec<Result<Seen, String>> {
         self.seen.try_iter().collect()
     }
 
     /// Waits until everything given is analysed, and ends the thread.
-    pub(super) fn finish(mut self) -> Vec<Result<Seen, Failure>> {
+    pub(super) fn finish(mut self) -> Vec<Result<Seen, String>> {
         self.pictures = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            gst::error!(CAT, "the analysis has panicked");
+        if let Some(thread) = self.thread.take() {
+            // Its panics are among the results.
+            let _ = thread.join();
         }
         self.take()
     }
@@ -350,5 +357,69 @@ impl Drop for Apart {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(at: u64) -> Picture {
+        Picture {
+            pts: gst::ClockTime::from_mseconds(at),
+            planes: Vec::new(),
+        }
+    }
+
+    fn seen(picture: &Picture) -> Seen {
+        Seen {
+            hoof: Hoof::without_flow(Status::First, picture.pts, 8),
+            time: 0,
+        }
+    }
+
+    #[test]
+    fn a_picture_that_waits_gives_way_to_a_newer_one() {
+        let (go, gate) = bounded::<()>(0);
+        let apart = Apart::new(move |picture| {
+            gate.recv().map_err(|err| err.to_string())?;
+            Ok(seen(&picture))
+        })
+        .unwrap();
+        assert_eq!(apart.give(picture(0)), 0);
+        // Until the thread has it.
+        while !apart.waiting.is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(apart.give(picture(40)), 0);
+        assert_eq!(apart.give(picture(80)), 1);
+        assert_eq!(apart.give(picture(120)), 1);
+        go.send(()).unwrap();
+        go.send(()).unwrap();
+        let times = apart
+            .finish()
+            .into_iter()
+            .map(|seen| seen.unwrap().hoof.timestamp);
+        assert_eq!(
+            times.collect::<Vec<_>>(),
+            [0, 120].map(gst::ClockTime::from_mseconds)
+        );
+    }
+
+    #[test]
+    fn a_panic_of_the_analysis_is_an_error() {
+        let apart = Apart::new(|picture| {
+            assert!(picture.pts.is_zero(), "as it should");
+            Ok(seen(&picture))
+        })
+        .unwrap();
+        apart.give(picture(0));
+        while !apart.waiting.is_empty() {
+            std::thread::yield_now();
+        }
+        apart.give(picture(40));
+        let results = apart.finish();
+        assert!(results[0].is_ok());
+        assert!(matches!(&results[1], Err(err) if err.contains("panicked")));
     }
 }

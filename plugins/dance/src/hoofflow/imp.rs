@@ -8,7 +8,7 @@ use gst::subclass::prelude::*;
 use gst_base::UniqueFlowCombiner;
 use gst_video::VideoInfo;
 
-use super::analysis::{self, Analyst, Apart, Config, Failure, Loaded, Place, Seen};
+use super::analysis::{self, Analyst, Apart, Config, Loaded, Place, Seen};
 use super::picture::Scaler;
 use crate::hoof::{self, Hoof, Status};
 use crate::lock::lock;
@@ -146,12 +146,12 @@ pub struct HoofFlow {
 struct Outcome {
     seen: Vec<Seen>,
     skipped: u64,
-    failure: Option<Failure>,
+    failure: Option<String>,
     warning: Option<String>,
 }
 
 impl Outcome {
-    fn add(&mut self, result: Result<Seen, Failure>) {
+    fn add(&mut self, result: Result<Seen, String>) {
         match result {
             Ok(seen) => self.seen.push(seen),
             Err(failure) => self.failure = Some(failure),
@@ -234,14 +234,15 @@ impl HoofFlow {
     fn place(&self, settings: &Settings) -> Result<Place, gst::ErrorMessage> {
         let unready = || gst::error_msg!(gst::LibraryError::Init, ("there is no model"));
         let loaded = self.loaded().ok_or_else(unready)?;
-        let analyst = Analyst::new(&loaded, &settings.config())
+        let mut analyst = Analyst::new(&loaded, &settings.config())
             .map_err(|err| err.message())?
             .ok_or_else(unready)?;
         if !self.is_live() {
             return Ok(Place::Here(Box::new(analyst)));
         }
         gst::info!(CAT, imp = self, "live: the analysis goes beside the video");
-        let apart = Apart::new(analyst).map_err(|err| {
+        let see = move |picture| analyst.see(picture).map_err(|err| err.to_string());
+        let apart = Apart::new(see).map_err(|err| {
             gst::error_msg!(
                 gst::ResourceError::Failed,
                 ("could not start the thread of the analysis: {err}")
@@ -304,8 +305,18 @@ impl HoofFlow {
         settings: &Settings,
     ) -> Result<Outcome, gst::ErrorMessage> {
         let mut outcome = Outcome::default();
+        // It asks upstream whether it is live, for which nothing is locked. Nobody else makes one meanwhile.
+        let is_new = lock(&self.work).place.is_none();
+        let fresh = if is_new {
+            Some(self.place(settings)?)
+        } else {
+            None
+        };
         let mut work = lock(&self.work);
         let work = &mut *work;
+        if fresh.is_some() {
+            work.place = fresh;
+        }
         if let Some(Place::Apart(apart)) = &work.place {
             apart
                 .take()
@@ -354,12 +365,13 @@ impl HoofFlow {
                 return Ok(outcome);
             }
         };
-        let place = match &mut work.place {
-            Some(place) => place,
-            none => none.insert(self.place(settings)?),
+        let Some(place) = &mut work.place else {
+            return Ok(outcome);
         };
         match place {
-            Place::Here(analyst) => outcome.add(analyst.see(picture)),
+            Place::Here(analyst) => {
+                outcome.add(analyst.see(picture).map_err(|err| err.to_string()));
+            }
             Place::Apart(apart) => outcome.skipped = apart.give(picture),
         }
         Ok(outcome)

@@ -13,7 +13,7 @@ use super::downmix::Downmix;
 use super::{Emit, Method, Mode, network};
 use crate::lock::lock;
 use crate::marks::{self, Kind, Mark};
-use crate::model;
+use crate::{model, sticky};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -587,6 +587,22 @@ impl State {
         Ok(())
     }
 
+    /// Forgets the stream up to here and its segment; returns the events that it held.
+    fn flush(&mut self) -> Vec<gst::Event> {
+        let held = self
+            .stream
+            .as_mut()
+            .map(|stream| std::mem::take(&mut stream.held));
+        let events = held.into_iter().flatten().filter_map(|held| match held {
+            Held::Event { event, .. } => Some(event),
+            Held::Buffer { .. } => None,
+        });
+        let events = events.collect();
+        self.restart();
+        self.segment = None;
+        events
+    }
+
     /// Forgets the stream up to here; its format stays.
     fn restart(&mut self) {
         self.steady = SteadyTempo::default();
@@ -932,11 +948,9 @@ impl OnsetDetect {
                 lock(&self.state).drain(&settings, &source, &mut out);
             }
             gst::EventView::FlushStop(_) => {
-                let mut state = lock(&self.state);
-                state.restart();
-                state.segment = None;
-                drop(state);
+                let flushed = lock(&self.state).flush();
                 let result = gst::Pad::event_default(pad, Some(&*self.obj()), event);
+                sticky::keep(&self.srcpad, flushed);
                 let mut out = Output::default();
                 lock(&self.state).forget_tempo(&mut out);
                 let _ = self.deliver(out, &settings);

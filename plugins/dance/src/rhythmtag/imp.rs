@@ -8,9 +8,8 @@ use gst::subclass::prelude::*;
 use super::meeting::{Meeting, Report};
 use super::stream::{Counts, Item, Output, Settings, Stream};
 use super::{Method, Mode};
-use crate::hoof;
 use crate::lock::lock;
-use crate::marks;
+use crate::{hoof, marks, sticky};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -188,6 +187,7 @@ impl RhythmTag {
         let mut out = Output::default();
         let mut report = None;
         let mut blind = false;
+        let mut flushed = Vec::new();
         // Whether the event has its place among what is delivered.
         let mut passed = false;
         {
@@ -225,9 +225,7 @@ impl RhythmTag {
                         blind = state.lacks_motion(true);
                     }
                     gst::EventView::FlushStop(_) => {
-                        stream.restart();
-                        stream.segment = None;
-                        stream.bpm = 0.0;
+                        flushed = stream.flush();
                         state.meeting.flush_motion();
                         state.first = None;
                     }
@@ -257,7 +255,9 @@ impl RhythmTag {
         if passed {
             return flow.is_ok();
         }
-        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+        let result = gst::Pad::event_default(pad, Some(&*self.obj()), event);
+        sticky::keep(&self.srcpad, flushed);
+        result
     }
 
     fn audio_chain(

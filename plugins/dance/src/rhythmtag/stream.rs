@@ -415,6 +415,20 @@ impl Stream {
         self.restart();
     }
 
+    /// Forgets the stream up to here, and its segment; returns the events that it held.
+    pub fn flush(&mut self) -> Vec<gst::Event> {
+        let held = std::mem::take(&mut self.held).into_iter();
+        let events = held.filter_map(|held| match held.item {
+            Item::Event(event) => Some(event),
+            Item::Buffer(_) => None,
+        });
+        let events = events.collect();
+        self.restart();
+        self.segment = None;
+        self.bpm = 0.0;
+        events
+    }
+
     /// Forgets the stream up to here.
     pub fn restart(&mut self) {
         self.detector.reset();

@@ -126,6 +126,14 @@ pub fn segment(start: gst::ClockTime) -> gst::FormattedSegment<gst::ClockTime> {
     segment
 }
 
+/// A tag that is sent once.
+pub fn title() -> gst::Event {
+    let mut tags = gst::TagList::new();
+    tags.make_mut()
+        .add::<gst::tags::Title>(&"a", gst::TagMergeMode::Append);
+    gst::event::Tag::new(tags)
+}
+
 /// Flushes a pad and its peer over and over while another thread pushes, which it does under the
 /// lock, as data is not to come between FLUSH_STOP and SEGMENT.
 pub fn flush_storm(pad: &gst::Pad, pushing: &Mutex<()>, count: usize) {
