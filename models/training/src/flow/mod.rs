@@ -53,6 +53,10 @@ pub struct Settings {
     /// Folders of pairs to learn from, too.
     #[serde(default)]
     pub folders: Vec<Mixed>,
+    /// What an error of a limb counts more than another, while it learns: limbs are thin, and in a mean over pixels
+    /// hardly there.
+    #[serde(default)]
+    pub limbs: f32,
     /// The network.
     pub network: Pwc,
 }
@@ -195,6 +199,10 @@ impl Task for See {
         }
         let shares: f64 = settings.folders.iter().map(|f| f.share).sum();
         ensure!(
+            settings.limbs >= 0.0 && settings.limbs.is_finite(),
+            "task.limbs must not be negative"
+        );
+        ensure!(
             settings.folders.iter().all(|f| f.share >= 0.0) && shares <= 1.0,
             "task.folders: the shares must not be negative, nor more than 1 together"
         );
@@ -254,15 +262,15 @@ impl Task for See {
             ("truth".into(), truth.into()),
             ("exponent".into(), arr0(exponent).into()),
         ]);
+        let mask = |of: fn(&Pair) -> &Option<Vec<bool>>| {
+            Array3::from_shape_fn((count, height, width), |(n, y, x)| {
+                let mask = of(&pairs[n]).as_ref();
+                f32::from(mask.is_some_and(|mask| mask[y * width + x]))
+            })
+        };
+        batch.insert("limb".into(), mask(|pair| &pair.limb).into());
         if split != Split::Training {
-            let mask = |of: fn(&Pair) -> &Option<Vec<bool>>| {
-                Array3::from_shape_fn((count, height, width), |(n, y, x)| {
-                    let mask = of(&pairs[n]).as_ref();
-                    f32::from(mask.is_some_and(|mask| mask[y * width + x]))
-                })
-            };
             batch.insert("visible".into(), mask(|pair| &pair.visible).into());
-            batch.insert("limb".into(), mask(|pair| &pair.limb).into());
         }
         Ok(batch)
     }
@@ -274,17 +282,21 @@ impl Task for See {
         let frames = batch.get("frames")?;
         let (truth, exponent) = (batch.get("truth")?, batch.get("exponent")?);
         let Flows { levels, .. } = self.network().flows(scope, frames)?;
-        let error = |flow: &G::Tensor, truth: &G::Tensor| -> Result<G::Tensor> {
+        // What each pixel counts, its mean 1.
+        let limb = g.add(&g.scale(batch.get("limb")?, self.settings.limbs)?, &g.scalar(1.0)?)?;
+        let weights = g.div(&limb, &g.mean(&limb, &[0, 1, 2], true)?)?;
+        let error = |flow: &G::Tensor, truth: &G::Tensor, weights: &G::Tensor| -> Result<G::Tensor> {
             let off = g.sub(flow, truth)?;
             let square = g.reduce(&g.mul(&off, &off)?, crate::ops::Reduce::Sum, &[1], false)?;
             // The root's slope must stay finite where there is no error.
             let length = g.unary(&g.add(&square, &g.scalar(1e-4)?)?, Unary::Sqrt)?;
-            g.mean_all(&g.binary(&length, exponent, Binary::Pow)?)
+            g.mean_all(&g.mul(&g.binary(&length, exponent, Binary::Pow)?, weights)?)
         };
         let finest = self.network().finest;
         let (_, last) = levels.last().context("no levels")?;
         let (height, width) = (g.size(truth, 2)?, g.size(truth, 3)?);
-        let mut loss = error(&crop_to(g, &enlarged(g, last, 1 << finest)?, truth)?, truth)?;
+        let fine = crop_to(g, &enlarged(g, last, 1 << finest)?, truth)?;
+        let mut loss = error(&fine, truth, &weights)?;
         for (level, flow) in &levels {
             let [rows, columns] = [2, 3].map(|axis| g.size(flow, axis));
             let (rows, columns) = (rows? as i64, columns? as i64);
@@ -297,7 +309,8 @@ impl Task for See {
             // The mean over what a vector of the level stands for.
             let blocks = g.reshape(truth, &[0, 2, rows, block, columns, block])?;
             let coarse = g.mean(&blocks, &[3, 5], false)?;
-            let own = error(flow, &coarse)?;
+            let blocks = g.reshape(&weights, &[0, rows, block, columns, block])?;
+            let own = error(flow, &coarse, &g.mean(&blocks, &[2, 4], false)?)?;
             loss = g.add(&loss, &g.scale(&own, weight(*level, finest))?)?;
         }
         Ok(loss)
