@@ -283,15 +283,19 @@ impl Task for See {
         let (truth, exponent) = (batch.get("truth")?, batch.get("exponent")?);
         let Flows { levels, .. } = self.network().flows(scope, frames)?;
         // What each pixel counts, its mean 1.
-        let limb = g.add(&g.scale(batch.get("limb")?, self.settings.limbs)?, &g.scalar(1.0)?)?;
+        let limb = g.add(
+            &g.scale(batch.get("limb")?, self.settings.limbs)?,
+            &g.scalar(1.0)?,
+        )?;
         let weights = g.div(&limb, &g.mean(&limb, &[0, 1, 2], true)?)?;
-        let error = |flow: &G::Tensor, truth: &G::Tensor, weights: &G::Tensor| -> Result<G::Tensor> {
-            let off = g.sub(flow, truth)?;
-            let square = g.reduce(&g.mul(&off, &off)?, crate::ops::Reduce::Sum, &[1], false)?;
-            // The root's slope must stay finite where there is no error.
-            let length = g.unary(&g.add(&square, &g.scalar(1e-4)?)?, Unary::Sqrt)?;
-            g.mean_all(&g.mul(&g.binary(&length, exponent, Binary::Pow)?, weights)?)
-        };
+        let error =
+            |flow: &G::Tensor, truth: &G::Tensor, weights: &G::Tensor| -> Result<G::Tensor> {
+                let off = g.sub(flow, truth)?;
+                let square = g.reduce(&g.mul(&off, &off)?, crate::ops::Reduce::Sum, &[1], false)?;
+                // The root's slope must stay finite where there is no error.
+                let length = g.unary(&g.add(&square, &g.scalar(1e-4)?)?, Unary::Sqrt)?;
+                g.mean_all(&g.mul(&g.binary(&length, exponent, Binary::Pow)?, weights)?)
+            };
         let finest = self.network().finest;
         let (_, last) = levels.last().context("no levels")?;
         let (height, width) = (g.size(truth, 2)?, g.size(truth, 3)?);

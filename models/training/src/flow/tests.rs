@@ -54,6 +54,7 @@ fn senseless_settings_are_refused() {
         ("batch = 3", "batch = 0", "batch"),
         ("[32, 64]", "[36, 64]", "multiple"),
         ("exponent = 0.5", "exponent = 0.0", "exponent"),
+        ("textures = 8", "limbs = -1.0", "limbs"),
         (
             "textures = 8",
             "folders = [{ path = '/no/such', share = 0.5 }]",
@@ -167,4 +168,46 @@ fn the_loss_reaches_every_weight_and_falls() {
         });
     }
     assert!(losses[19] < 0.97 * losses[0], "{losses:?}");
+}
+
+#[cfg(feature = "libtorch")]
+#[test]
+fn limbs_count_as_much_more_as_is_asked_for() {
+    use crate::network::Array;
+    use crate::torch::Torch;
+    use crate::weights::Weights;
+    let torch = Torch::new(
+        tch::Device::Cpu,
+        crate::config::Precision::Float32,
+        Weights::Seeded(1),
+    );
+    let task =
+        |limbs: f32| task(&CONFIG.replace("textures = 8", &format!("limbs = {limbs:?}"))).unwrap();
+    let batch = task(0.0).batch(Split::Training, 11).unwrap();
+    let shape = [2, 64, 64];
+    // The left quarter moves far, where the network that has learned nothing sees next to nothing.
+    let left = Array3::from_shape_fn(shape, |(_, _, x)| f32::from(x < 16));
+    let truth = Array4::from_shape_fn([2, 2, 64, 64], |(_, axis, _, x)| {
+        if axis == 0 && x < 16 { 100.0 } else { 0.0 }
+    });
+    let loss = |limbs: f32, mask: Array3<f32>| {
+        let mut batch = batch.clone();
+        batch.insert("truth".into(), Array::Float32(truth.clone().into_dyn()));
+        batch.insert("limb".into(), Array::Float32(mask.into_dyn()));
+        batch.insert("exponent".into(), Array::Float32(arr0(1.0).into_dyn()));
+        let tensors = batch
+            .iter()
+            .map(|(name, array)| Ok((name.clone(), torch.tensor(array)?)));
+        let tensors = tensors.collect::<Result<BTreeMap<_, _>>>().unwrap();
+        let loss = task(limbs).loss(&Scope::root(&torch), &Tensors::new(tensors));
+        loss.unwrap().double_value(&[])
+    };
+    let plain = loss(0.0, left.clone());
+    let without = loss(3.0, Array3::zeros(shape));
+    assert!((without / plain - 1.0).abs() < 1e-5, "{without} {plain}");
+    // A quarter at weight 4 is 4 of 7 parts of the whole.
+    let weighted = loss(3.0, left.clone()) / plain;
+    assert!((weighted - 16.0 / 7.0).abs() < 0.1, "{weighted}");
+    let weighted = loss(3.0, 1.0 - left) / plain;
+    assert!((weighted - 4.0 / 13.0).abs() < 0.1, "{weighted}");
 }
