@@ -317,6 +317,30 @@ fn a_file_of_marks_brings_a_dance_onto_a_song() {
 }
 
 #[test]
+fn ten_minutes_later_both_are_still_together() {
+    let dir = Dir::new();
+    let path = dir.file("marks");
+    // All of them on a frame.
+    let (dance, song) = ((520, 680), (320, 600));
+    file(&path, Some(dance), Some(song), 720);
+    let properties = format!("marks-location={}", path.display());
+    let music = "audiotestsrc samplesperbuffer=4410 num-buffers=6000";
+    let (seen, words) = Play::new(&properties, &video(720), music, [None; 2]).finish();
+    assert_eq!(words, ["aligned"]);
+    // On the timeline of the music to the nanosecond, which goes out as it came in.
+    assert_sound(&seen.pictures, ms(0));
+    // One may be ahead of the music when it ends.
+    let count = seen.pictures.len() as u64;
+    assert!((600 * FPS..=600 * FPS + 1).contains(&count), "{count}");
+    assert_eq!(seen.sent, seen.heard);
+    for minute in [0, 5, 9] {
+        let range = (minute * 60_000 + 2_000, minute * 60_000 + 58_000);
+        let error = mean_error(&seen.pictures, dance, song, range);
+        assert!(error < 1.0, "minute {minute}: {error} ms");
+    }
+}
+
+#[test]
 fn every_method_keeps_its_bounds() {
     let dir = Dir::new();
     let location = dir.file("marks");
