@@ -138,6 +138,8 @@ fn alignment(song: &[f64], dance: &[f64]) -> Value {
 #[derive(Deserialize)]
 struct Course {
     path: Vec<[f64; 2]>,
+    /// Of how many pictures there is one.
+    every: usize,
 }
 
 fn path_figures(path: &Path, length: f64) -> Result<Value, Box<dyn Error>> {
@@ -147,10 +149,20 @@ fn path_figures(path: &Path, length: f64) -> Result<Value, Box<dyn Error>> {
         .map(|w| w[1][0] - w[0][0])
         .collect();
     gaps.sort_by(f64::total_cmp);
-    let Some(&tick) = gaps.get(gaps.len() / 2).filter(|tick| **tick > 0.0) else {
+    let every = course.every.max(1);
+    let Some(&gap) = gaps.get(gaps.len() / 2).filter(|gap| **gap > 0.0) else {
         return Err(format!("{}: no path", path.display()).into());
     };
-    let shown: Vec<f64> = course.path.iter().map(|point| point[1]).collect();
+    let tick = gap / every as f64;
+    // Those between two points lie on a line.
+    let mut shown: Vec<f64> = Vec::with_capacity(course.path.len() * every);
+    for (n, point) in course.path.iter().enumerate() {
+        shown.push(point[1]);
+        if let Some(next) = course.path.get(n + 1) {
+            let share = |k: usize| k as f64 / every as f64;
+            shown.extend((1..every).map(|k| point[1] + share(k) * (next[1] - point[1])));
+        }
+    }
     // The video comes out at the frame rate at which it went in.
     let frames: Vec<f64> = (0..(length / tick).round() as u64)
         .map(|n| n as f64 * tick)

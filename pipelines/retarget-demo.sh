@@ -12,7 +12,9 @@ set -euo pipefail
 
 (($# == 3)) || die "usage: $0 VIDEO SONG MP4"
 video=$1 song=$2 mp4=$3
-name=${mp4%.*}
+base=${mp4##*/}
+# A dot in the name of a folder is no ending.
+name=${mp4%"$base"}${base%.*}
 
 need_packages "${media_packages[@]}" gstreamer1.0-plugins-base-apps jq gnuplot-nox
 need_plugin

@@ -111,6 +111,12 @@ impl Side {
         self.seen.clear();
     }
 
+    /// What was at its end goes on.
+    pub(super) fn begin_segment(&mut self, segment: Option<Segment>) {
+        self.eos = false;
+        self.segment = segment;
+    }
+
     pub(super) fn new_stream(&mut self) {
         self.eos = false;
         self.seen.clear();

@@ -216,6 +216,24 @@ impl State {
         self.record.leap();
     }
 
+    /// Begins anew after an end that came without a flush: of what was left only the events of the stream count.
+    pub(super) fn begin_after_end(&mut self) {
+        let left = std::mem::take(&mut self.video.queue).into_iter();
+        self.video.queue = left
+            .filter(|item| match item {
+                Item::Event(event) => event.is_sticky() && event.type_() != gst::EventType::Eos,
+                Item::Frame(_) => false,
+            })
+            .collect();
+        self.video.current = None;
+        self.begin_anew();
+    }
+
+    /// Whether gaps of the video have a place in the output: it passes as it is, or may yet.
+    pub(super) fn may_pass(&self) -> bool {
+        self.out.direct || self.out.begun.is_none()
+    }
+
     /// The video was flushed and the music was not: its timeline goes on where it was.
     pub(super) fn go_on_later(&mut self) {
         if let Some(begun) = &self.out.begun
@@ -258,7 +276,7 @@ impl State {
 
     /// A segment of the music.
     pub(super) fn music_begins(&mut self, segment: Option<Segment>, seqnum: gst::Seqnum) {
-        self.audio.segment = segment.clone();
+        self.audio.begin_segment(segment.clone());
         let Some(segment) = segment else {
             return;
         };
@@ -292,11 +310,15 @@ impl State {
         let Some((Some(start), Some(end))) = segment.clip(pts, end) else {
             return;
         };
-        self.heard = true;
+        let is_late = !std::mem::replace(&mut self.heard, true) && self.out.direct;
         song.first.get_or_insert(start);
         if let Some(end) = self.axis.of(segment, end) {
             song.end = Some(song.end.map_or(end, |before| before.max(end)));
             self.audio.came_to(end);
+        }
+        if is_late {
+            // Music that comes when it was waited for no more is followed all the same, from where it is.
+            self.begin_anew();
         }
     }
 
@@ -338,12 +360,20 @@ impl State {
         }
         // What comes before the next frame goes before it.
         if let Some(Item::Event(event)) = self.video.queue.front() {
-            if event.type_() != gst::EventType::Eos {
-                if !self.is_early() {
-                    return self.event();
+            match event.type_() {
+                gst::EventType::Eos if self.video.queue.len() > 1 => {
+                    // Another stream has followed, and goes on from there.
+                    self.video.queue.pop_front();
+                    return Next::Again;
                 }
-            } else if self.video.current.is_none() || self.out.direct {
-                return self.end();
+                gst::EventType::Eos if self.video.current.is_some() && !self.out.direct => (),
+                gst::EventType::Eos => return self.end(),
+                // Whether it leaves is known when the output begins.
+                gst::EventType::Gap if self.out.begun.is_none() && !self.out.direct => {
+                    return self.begin(settings, overdue);
+                }
+                _ if self.is_early() => (),
+                _ => return self.event(),
             }
         }
         if self.video.current.is_none() && self.video.queue.is_empty() {
@@ -430,6 +460,8 @@ impl State {
                 }
                 Next::Again
             }
+            // Pictures fill it.
+            gst::EventView::Gap(_) if !self.out.direct => Next::Again,
             _ => Next::Push(vec![Out::Event(event)]),
         }
     }
@@ -635,6 +667,10 @@ impl State {
     /// The end of the music, of the motion, or of the segment.
     fn end(&mut self) -> Next {
         self.flow = Err(gst::FlowError::Eos);
+        // A stream without a frame has its format and segment, too.
+        let begun = self.out.begun.is_some() || self.out.direct;
+        let caps = if begun { None } else { self.due_caps() };
+        let segment = self.out.segment.clone().filter(|_| !begun).map(Out::Event);
         let status = match self.counts() {
             _ if self.out.direct => None,
             [0, _] => self.status("no-visual-marks"),
@@ -642,6 +678,7 @@ impl State {
             _ => None,
         };
         let end = [Out::End, Out::Event(gst::event::Eos::new())];
-        Next::Push(status.into_iter().chain(end).collect())
+        let first = caps.into_iter().chain(segment);
+        Next::Push(first.chain(status).chain(end).collect())
     }
 }

@@ -80,12 +80,19 @@ impl DtwRetarget {
 
     // The task of `video_src`.
 
+    /// Starts it on an active pad; not while the video is flushed, whose end starts it.
     fn start_task(&self) {
         let active = lock(&self.task);
         if !*active {
             return;
         }
-        lock(&self.state).flow = Ok(gst::FlowSuccess::Ok);
+        {
+            let mut state = lock(&self.state);
+            if state.video.side.flushing {
+                return;
+            }
+            state.flow = Ok(gst::FlowSuccess::Ok);
+        }
         let element = self.obj().downgrade();
         let result = self.video_src.start_task(move || {
             if let Some(element) = element.upgrade() {
@@ -98,8 +105,10 @@ impl DtwRetarget {
     }
 
     fn activate_src(&self, active: bool) -> Result<(), gst::LoggableError> {
+        // From here on nobody else starts it.
+        *lock(&self.task) = active;
         if active {
-            *lock(&self.task) = true;
+            // As a rule the sink is activated after this, and starts it then.
             self.start_task();
             return Ok(());
         }
@@ -108,7 +117,6 @@ impl DtwRetarget {
             state.flow = Err(gst::FlowError::Flushing);
             self.kick(&state);
         }
-        *lock(&self.task) = false;
         (self.video_src.stop_task())
             .map_err(|err| gst::loggable_error!(CAT, "no end of the source pad's task: {err}"))
     }
@@ -116,8 +124,11 @@ impl DtwRetarget {
     /// Lets out what is next.
     fn iterate(&self) {
         let Some(outs) = self.next() else {
-            // Flushing, ended or failed: a flush or a new start begins again.
-            let _ = self.video_src.pause_task();
+            // Flushing, ended or failed: a flush or a new start begins again, and may have done so just now.
+            let _starts = lock(&self.task);
+            if lock(&self.state).flow.is_err() {
+                let _ = self.video_src.pause_task();
+            }
             return;
         };
         let mut result = Ok(gst::FlowSuccess::Ok);

@@ -51,6 +51,8 @@ struct Path<'a> {
     visual: &'a [f64],
     audio: &'a [f64],
     path: &'a [[f64; 2]],
+    /// Of how many pictures the path has one.
+    every: u64,
     pictures: u64,
     repeated: u64,
     dropped: u64,
@@ -137,6 +139,7 @@ impl Record {
             visual,
             audio,
             path: &self.path,
+            every: self.every,
             pictures: self.pictures,
             repeated: self.repeated,
             dropped: self.dropped,

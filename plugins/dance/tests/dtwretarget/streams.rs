@@ -176,9 +176,13 @@ impl Rig {
     }
 
     fn has_ended(&self) -> bool {
+        self.ends() > 0
+    }
+
+    fn ends(&self) -> usize {
         let left = self.left.lock().unwrap();
-        (left.iter())
-            .any(|left| matches!(left, Left::Event(event) if event.type_() == gst::EventType::Eos))
+        let is_end = |left: &&Left| matches!(left, Left::Event(event) if event.type_() == gst::EventType::Eos);
+        left.iter().filter(is_end).count()
     }
 
     fn left(&self) -> Vec<Left> {
@@ -654,7 +658,8 @@ fn a_branch_that_a_seek_does_not_flush_is_not_waited_for() {
     let rig = Rig::new("look-ahead=39000000 starve-timeout=300000000");
     rig.plain_video();
     rig.audio.push_event(song(0, None, 0));
-    rig.music(0, 1000);
+    // For ten pictures and no more, however long it is waited for.
+    rig.music(0, 400);
     rig.frames(0..10);
     until(|| rig.shown().len() == 10);
     let seek = seek_event();
@@ -663,6 +668,7 @@ fn a_branch_that_a_seek_does_not_flush_is_not_waited_for() {
     rig.flush(&rig.video, seqnum);
     rig.video
         .push_event(gst::event::Segment::new(&segment(ms(0))));
+    rig.music(400, 1000);
     rig.frames(10..20);
     rig.end();
     // The music is where it was.
@@ -812,4 +818,146 @@ fn frames_without_time_do_not_pile_up() {
         let expected: Vec<_> = (0..all).map(|n| (n * 40, n as u8)).collect();
         assert_eq!(rig.shown(), expected);
     }
+}
+
+#[test]
+fn after_an_end_another_stream_begins() {
+    for drained in [true, false] {
+        let rig = Rig::new("look-ahead=1000000000");
+        rig.plain_video();
+        rig.audio.push_event(song(0, None, 0));
+        rig.music(0, if drained { 2000 } else { 100 });
+        rig.frames(0..10);
+        rig.video.push_event(gst::event::Eos::new());
+        if drained {
+            until(|| rig.has_ended());
+        }
+        // The same again, on a segment later on; its music comes only now where the first stream has not left yet.
+        rig.video.push_event(gst::event::StreamStart::new("more"));
+        rig.caps(16, "framerate=25/1");
+        rig.video.push_event(song(0, None, 400));
+        let frames = |numbers: std::ops::Range<u64>| {
+            for number in numbers {
+                rig.frame(100 + number, ms(40) * number, ms(40), 16);
+            }
+            rig.video.push_event(gst::event::Eos::new());
+        };
+        std::thread::scope(|scope| {
+            let frames = scope.spawn(|| frames(0..10));
+            if !drained {
+                rig.music(100, 2000);
+            }
+            until(|| rig.shown().iter().any(|(_, number)| *number == 109));
+            frames.join().unwrap();
+        });
+        let ended = 1 + usize::from(drained);
+        until(|| rig.ends() == ended);
+        let numbers: Vec<_> = rig.shown().iter().map(|(_, number)| *number).collect();
+        assert!(numbers.is_sorted(), "{numbers:?}");
+        for number in (0..10).chain(100..110) {
+            assert!(numbers.contains(&number), "{number} of {numbers:?}");
+        }
+        let left = rig.left();
+        let is = |left: &Left, type_| matches!(left, Left::Event(event) if event.type_() == type_);
+        let starts = left
+            .iter()
+            .filter(|left| is(left, gst::EventType::StreamStart));
+        assert_eq!(starts.count(), 2);
+    }
+}
+
+#[test]
+fn music_after_its_end_begins_again() {
+    let rig = Rig::new("look-ahead=39000000");
+    rig.plain_video();
+    rig.audio.push_event(song(0, None, 0));
+    rig.music(0, 400);
+    rig.audio.push_event(gst::event::Eos::new());
+    rig.frames(0..11);
+    until(|| rig.has_ended());
+    rig.audio.push_event(gst::event::StreamStart::new("more"));
+    rig.audio.push_event(song(0, None, 400));
+    rig.video.push_event(gst::event::StreamStart::new("more"));
+    rig.video.push_event(song(0, None, 400));
+    rig.music(0, 400);
+    rig.frames(0..10);
+    rig.end();
+    until(|| rig.shown().len() >= 20);
+    let second = rig.shown().split_off(10);
+    let expected: Vec<_> = (0..10).map(|n| (n * 40, n as u8)).collect();
+    assert_eq!(second, expected);
+}
+
+#[test]
+fn music_that_was_given_up_is_followed_when_it_comes() {
+    let rig = Rig::new("look-ahead=39000000 starve-timeout=50000000");
+    rig.plain_video();
+    rig.frames(0..3);
+    until(|| rig.shown().len() == 3);
+    let status = || {
+        let message = rig.bus.timed_pop_filtered(
+            gst::ClockTime::try_from(PATIENCE).unwrap(),
+            &[gst::MessageType::Element],
+        );
+        let message = message.expect("a status");
+        message
+            .structure()
+            .unwrap()
+            .get::<String>("status")
+            .unwrap()
+    };
+    assert_eq!(status(), "no-audio");
+    rig.audio.push_event(song(120, None, 120));
+    rig.music(120, 1000);
+    rig.frames(3..20);
+    until(|| rig.shown().len() >= 16);
+    let segments = rig.left().into_iter().filter_map(|left| match left {
+        Left::Event(event) => match event.view() {
+            gst::EventView::Segment(segment) => Some(segment.segment().start()),
+            _ => None,
+        },
+        Left::Picture(_) => None,
+    });
+    let starts: Vec<_> = segments.collect();
+    assert_eq!(
+        starts.last().unwrap(),
+        &gst::GenericFormattedValue::from(Some(ms(120)))
+    );
+    rig.end();
+}
+
+#[test]
+fn gaps_of_a_video_that_passes_leave() {
+    let not_live = (false, ms(0), None);
+    let rig = Rig::without_music("", [not_live; 2]);
+    rig.plain_video();
+    let gap = |at| gst::event::Gap::builder(ms(at)).duration(ms(40)).build();
+    rig.video.push_event(gap(0));
+    let gaps = || {
+        let is = |left: &Left| matches!(left, Left::Event(event) if event.type_() == gst::EventType::Gap);
+        rig.left().iter().filter(|left| is(left)).count()
+    };
+    until(|| gaps() == 1);
+    rig.frames(1..2);
+    rig.video.push_event(gap(80));
+    until(|| gaps() == 2);
+    assert_eq!(rig.shown(), [(40, 1)]);
+}
+
+#[test]
+fn a_stream_without_a_frame_has_its_format() {
+    let rig = Rig::new("");
+    rig.plain_video();
+    rig.video.push_event(gst::event::Eos::new());
+    until(|| rig.has_ended());
+    let events: Vec<_> = rig
+        .left()
+        .into_iter()
+        .filter_map(|left| match left {
+            Left::Event(event) => Some(event.type_()),
+            Left::Picture(_) => None,
+        })
+        .collect();
+    use gst::EventType::{Caps, Eos, Segment, StreamStart};
+    assert_eq!(events, [StreamStart, Caps, Segment, Eos]);
 }

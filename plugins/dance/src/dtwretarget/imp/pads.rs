@@ -30,9 +30,14 @@ pub(super) fn pads(klass: &<DtwRetarget as ObjectSubclass>::Class) -> [gst::Pad;
                 parent,
                 || Ok(()),
                 |this| {
-                    let mut state = lock(&this.state);
-                    state.video.side.flushing = !active;
-                    this.kick(&state);
+                    {
+                        let mut state = lock(&this.state);
+                        state.video.side.flushing = !active;
+                        this.kick(&state);
+                    }
+                    if active {
+                        this.start_task();
+                    }
                     Ok(())
                 },
             )

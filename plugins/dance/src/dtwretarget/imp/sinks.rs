@@ -127,7 +127,7 @@ impl DtwRetarget {
             match event.view() {
                 gst::EventView::Segment(segment) => {
                     let segment = segment.segment().downcast_ref::<gst::ClockTime>();
-                    state.video.side.segment = segment.cloned();
+                    state.video.side.begin_segment(segment.cloned());
                 }
                 gst::EventView::Caps(caps) => {
                     let rate = rate_of(caps.caps());
@@ -141,8 +141,10 @@ impl DtwRetarget {
                     if let Some(end) = segment.and_then(|segment| axis.of(segment, end)) {
                         state.video.side.came_to(end);
                     }
-                    self.kick(&state);
-                    return true;
+                    if !state.may_pass() {
+                        self.kick(&state);
+                        return true;
+                    }
                 }
                 gst::EventView::Eos(_) => state.video.side.eos = true,
                 _ => (),
@@ -153,7 +155,7 @@ impl DtwRetarget {
             );
             if begins && state.flow == Err(gst::FlowError::Eos) {
                 // What was too much for the last segment may not be for the next one.
-                state.begin_anew();
+                state.begin_after_end();
                 drop(state);
                 self.start_task();
                 state = lock(&self.state);
