@@ -771,12 +771,19 @@ impl MarkCombiner {
 
     // The task of `src`.
 
+    /// Starts it on an active pad; not while the media are flushed, whose end starts it.
     fn start_task(&self) {
         let active = lock(&self.task);
         if !*active {
             return;
         }
-        lock(&self.state).flow = Ok(gst::FlowSuccess::Ok);
+        {
+            let mut state = lock(&self.state);
+            if state.media.flushing {
+                return;
+            }
+            state.flow = Ok(gst::FlowSuccess::Ok);
+        }
         let element = self.obj().downgrade();
         let result = self.src.start_task(move || {
             if let Some(element) = element.upgrade() {
@@ -789,8 +796,10 @@ impl MarkCombiner {
     }
 
     fn activate_src(&self, active: bool) -> Result<(), gst::LoggableError> {
+        // From here on nobody else starts it.
+        *lock(&self.task) = active;
         if active {
-            *lock(&self.task) = true;
+            // As a rule the sink is activated after this, and starts it then.
             self.start_task();
             return Ok(());
         }
@@ -799,7 +808,6 @@ impl MarkCombiner {
             state.flow = Err(gst::FlowError::Flushing);
             self.kick(&state);
         }
-        *lock(&self.task) = false;
         self.src
             .stop_task()
             .map_err(|err| gst::loggable_error!(CAT, "no end of the source pad's task: {err}"))
@@ -808,8 +816,11 @@ impl MarkCombiner {
     /// Lets the head of the queue out as soon as it may go.
     fn iterate(&self) {
         let Some(items) = self.next() else {
-            // Flushing, or failed: a flush or a new start begins again.
-            let _ = self.src.pause_task();
+            // Flushing, or failed: a flush or a new start begins again, and may have done so just now.
+            let _starts = lock(&self.task);
+            if lock(&self.state).flow.is_err() {
+                let _ = self.src.pause_task();
+            }
             return;
         };
         let mut result = Ok(gst::FlowSuccess::Ok);
@@ -1150,9 +1161,14 @@ impl ObjectSubclass for MarkCombiner {
                     parent,
                     || Ok(()),
                     |this| {
-                        let mut state = lock(&this.state);
-                        state.media.flushing = !active;
-                        this.kick(&state);
+                        {
+                            let mut state = lock(&this.state);
+                            state.media.flushing = !active;
+                            this.kick(&state);
+                        }
+                        if active {
+                            this.start_task();
+                        }
                         Ok(())
                     },
                 )
