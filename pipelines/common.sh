@@ -51,15 +51,20 @@ need_packages() {
     } || die "could not install ${missing[*]}"
 }
 
+# build PACKAGE [OPTION...]: builds it for use.
+build() {
+    need_packages "${build_packages[@]}"
+    command -v cargo >/dev/null || die "Rust is missing: install 1.92 or newer from https://rustup.rs"
+    cargo build --quiet --locked --release --package "$@" --manifest-path "$root/Cargo.toml" ||
+        die "could not build $1"
+}
+
 # need_plugin: builds the plugin, or takes the one in GSTDANCE_PLUGIN_DIR, and lets GStreamer see it.
 need_plugin() {
     local dir=${GSTDANCE_PLUGIN_DIR:-}
     if [[ -z $dir ]]; then
-        need_packages "${build_packages[@]}"
-        command -v cargo >/dev/null || die "Rust is missing: install 1.92 or newer from https://rustup.rs"
         say "Building the plugin (some minutes the first time)"
-        cargo build --quiet --locked --release --package gst-plugin-dance \
-            --manifest-path "$root/Cargo.toml" || die "could not build the plugin"
+        build gst-plugin-dance
         local target=${CARGO_TARGET_DIR:-$root/target}
         # A folder of its own: GStreamer looks into every file below the path it is given.
         dir=$target/gstreamer-1.0
@@ -77,10 +82,7 @@ need_plugin() {
 need_program() {
     local dir=${GSTDANCE_PROGRAM_DIR:-}
     if [[ -z $dir ]]; then
-        need_packages "${build_packages[@]}"
-        command -v cargo >/dev/null || die "Rust is missing: install 1.92 or newer from https://rustup.rs"
-        cargo build --quiet --locked --release --package dance-examples --bin "$1" \
-            --manifest-path "$root/Cargo.toml" || die "could not build $1"
+        build dance-examples --bin "$1"
         dir=${CARGO_TARGET_DIR:-$root/target}/release
     fi
     [[ -x $dir/$1 ]] || die "no program $1 in $dir"

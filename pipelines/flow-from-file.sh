@@ -14,9 +14,8 @@ media=$1 mp4=$2 scale=${SCALE:-8}
 
 need_packages "${media_packages[@]}"
 need_plugin
-need_onnxruntime
-[[ -n ${ORT_DYLIB_PATH:-} ]] || die "motion is seen by a model, which ONNX Runtime runs"
-need_elements hoofflow rhythmoverlay compositor x264enc mp4mux
+need_sight
+need_elements rhythmoverlay compositor x264enc mp4mux
 find_media "$media"
 reason=$(first_buffer video) || {
     say "$reason"

@@ -32,7 +32,7 @@ find_media "$video"
 video_uri=$uri
 find_media "$song"
 song_uri=$uri
-before=$scratch/before after=$scratch/after.mp4
+before=$scratch/before music=$scratch/music after=$scratch/after.mp4
 
 say "Seeing and hearing the beats, and retiming"
 if [[ -n ${VISUAL:-} ]]; then
@@ -40,9 +40,16 @@ if [[ -n ${VISUAL:-} ]]; then
 else
     see_beats "$video_uri" "$before" || die "could not see the beats of $video"
 fi
-VISUAL=$before "$scripts/retarget.sh" "$video" "$song" "$after" "$scratch/path.json"
+if [[ -n ${MUSIC:-} ]]; then
+    cp -- "$MUSIC" "$music"
+else
+    hear_beats "$song_uri" "$music" || die "could not hear the beats of $song"
+fi
+# Once is enough for what follows.
+export VISUAL=$before MUSIC=$music
+"$scripts/retarget.sh" "$video" "$song" "$after" "$scratch/path.json"
 "$scripts/retarget-plot.sh" "$scratch/path.json" "$scratch/path.png"
-VISUAL=$before "$scripts/retarget-metrics.sh" "$video" "$song" "$after" "$scratch/path.json"
+"$scripts/retarget-metrics.sh" "$video" "$song" "$after" "$scratch/path.json"
 
 say "Drawing both side by side"
 # Sound has to go somewhere while the pictures wait for their marks and the encoder looks ahead.

@@ -16,6 +16,7 @@ mod onsetdetect;
 mod rhythmoverlay;
 mod rhythmtag;
 mod sticky;
+mod task;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     hoof::register();

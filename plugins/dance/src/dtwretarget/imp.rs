@@ -10,6 +10,7 @@ use super::course::{Settings, planned};
 use super::engine::{Next, Out, State};
 use super::{Method, marksfile};
 use crate::lock::lock;
+use crate::task::Task;
 
 mod pads;
 mod properties;
@@ -36,9 +37,7 @@ pub struct DtwRetarget {
     settings: Mutex<Settings>,
     state: Mutex<State>,
     changed: Condvar,
-    /// Whether `video_src` is active. Held while its task is started or stopped, so that a flush from another thread
-    /// cannot start it on a pad that is being shut down.
-    task: Mutex<bool>,
+    task: Task,
 }
 
 impl DtwRetarget {
@@ -82,19 +81,16 @@ impl DtwRetarget {
 
     /// Starts it on an active pad; not while the video is flushed, whose end starts it.
     fn start_task(&self) {
-        let active = lock(&self.task);
-        if !*active {
-            return;
-        }
-        {
+        let begins = || {
             let mut state = lock(&self.state);
-            if state.video.side.flushing {
-                return;
+            let begins = !state.video.side.flushing;
+            if begins {
+                state.flow = Ok(gst::FlowSuccess::Ok);
             }
-            state.flow = Ok(gst::FlowSuccess::Ok);
-        }
+            begins
+        };
         let element = self.obj().downgrade();
-        let result = self.video_src.start_task(move || {
+        let result = self.task.start(&self.video_src, begins, move || {
             if let Some(element) = element.upgrade() {
                 element.imp().iterate();
             }
@@ -105,8 +101,7 @@ impl DtwRetarget {
     }
 
     fn activate_src(&self, active: bool) -> Result<(), gst::LoggableError> {
-        // From here on nobody else starts it.
-        *lock(&self.task) = active;
+        self.task.set_active(active);
         if active {
             // As a rule the sink is activated after this, and starts it then.
             self.start_task();
@@ -125,10 +120,8 @@ impl DtwRetarget {
     fn iterate(&self) {
         let Some(outs) = self.next() else {
             // Flushing, ended or failed: a flush or a new start begins again, and may have done so just now.
-            let _starts = lock(&self.task);
-            if lock(&self.state).flow.is_err() {
-                let _ = self.video_src.pause_task();
-            }
+            self.task
+                .rest(&self.video_src, || lock(&self.state).flow.is_err());
             return;
         };
         let mut result = Ok(gst::FlowSuccess::Ok);
@@ -364,7 +357,7 @@ impl ObjectSubclass for DtwRetarget {
             settings: Mutex::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
-            task: Mutex::default(),
+            task: Task::default(),
         }
     }
 }

@@ -307,16 +307,12 @@ impl HoofFlow {
         let mut outcome = Outcome::default();
         // It asks upstream whether it is live, for which nothing is locked. Nobody else makes one meanwhile.
         let is_new = lock(&self.work).place.is_none();
-        let fresh = if is_new {
-            Some(self.place(settings)?)
-        } else {
-            None
-        };
+        if is_new {
+            let place = self.place(settings)?;
+            lock(&self.work).place = Some(place);
+        }
         let mut work = lock(&self.work);
         let work = &mut *work;
-        if fresh.is_some() {
-            work.place = fresh;
-        }
         if let Some(Place::Apart(apart)) = &work.place {
             apart
                 .take()

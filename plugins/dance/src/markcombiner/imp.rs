@@ -11,6 +11,7 @@ use super::span::{Covered, Segment, Span, Spans, running_times};
 use crate::lock::lock;
 use crate::marks::{self, Deduplicator, SourceMarks};
 use crate::sticky;
+use crate::task::Task;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -312,9 +313,7 @@ pub struct MarkCombiner {
     settings: Mutex<Settings>,
     state: Mutex<State>,
     changed: Condvar,
-    /// Whether `src` is active. Held while its task is started or stopped, so that a flush from
-    /// another thread cannot start it on a pad that is being shut down.
-    task: Mutex<bool>,
+    task: Task,
 }
 
 impl MarkCombiner {
@@ -773,19 +772,16 @@ impl MarkCombiner {
 
     /// Starts it on an active pad; not while the media are flushed, whose end starts it.
     fn start_task(&self) {
-        let active = lock(&self.task);
-        if !*active {
-            return;
-        }
-        {
+        let begins = || {
             let mut state = lock(&self.state);
-            if state.media.flushing {
-                return;
+            let begins = !state.media.flushing;
+            if begins {
+                state.flow = Ok(gst::FlowSuccess::Ok);
             }
-            state.flow = Ok(gst::FlowSuccess::Ok);
-        }
+            begins
+        };
         let element = self.obj().downgrade();
-        let result = self.src.start_task(move || {
+        let result = self.task.start(&self.src, begins, move || {
             if let Some(element) = element.upgrade() {
                 element.imp().iterate();
             }
@@ -796,8 +792,7 @@ impl MarkCombiner {
     }
 
     fn activate_src(&self, active: bool) -> Result<(), gst::LoggableError> {
-        // From here on nobody else starts it.
-        *lock(&self.task) = active;
+        self.task.set_active(active);
         if active {
             // As a rule the sink is activated after this, and starts it then.
             self.start_task();
@@ -817,10 +812,8 @@ impl MarkCombiner {
     fn iterate(&self) {
         let Some(items) = self.next() else {
             // Flushing, or failed: a flush or a new start begins again, and may have done so just now.
-            let _starts = lock(&self.task);
-            if lock(&self.state).flow.is_err() {
-                let _ = self.src.pause_task();
-            }
+            self.task
+                .rest(&self.src, || lock(&self.state).flow.is_err());
             return;
         };
         let mut result = Ok(gst::FlowSuccess::Ok);
@@ -1238,7 +1231,7 @@ impl ObjectSubclass for MarkCombiner {
             settings: Mutex::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
-            task: Mutex::default(),
+            task: Task::default(),
         }
     }
 }
