@@ -48,8 +48,10 @@ for grid in "$grids"/lmms_demos/*.beats; do
     project=$(find "$projects" -name "$name.mmpz" -o -name "$name.mmp" | head -n 1)
     [ -n "$project" ] || die "$name: no such project under $projects"
     say "rendering $name"
+    # LMMS may crash on exit, after it has written the file: the file counts, not the exit status.
     HOME=$lmms_home lmms $root_flag render "$project" -f wav -s 44100 \
-        -o "$lmms_home/out.wav" >"$lmms_home/log" 2>&1 </dev/null ||
+        -o "$lmms_home/out.wav" >"$lmms_home/log" 2>&1 </dev/null || :
+    ffprobe -v error -show_entries format=duration "$lmms_home/out.wav" >/dev/null 2>&1 ||
         { cat "$lmms_home/log" >&2; die "lmms could not render $project"; }
     # The rename is last, so that a half-written file is never taken for a finished one.
     mv "$lmms_home/out.wav" "$wav.part" && mv "$wav.part" "$wav"

@@ -1,8 +1,8 @@
-//! What a small model costs that runs six times a second: the processor time of this process, with the defaults of
-//! ONNX Runtime and with ours, a few seconds each.
+//! What a small model costs that runs six times a second: the processor time of this process, with
+//! the defaults of ONNX Runtime and with ours, a few seconds each.
 //!
-//! `cargo run --release -p dance-inference --example idle_cost` (fetches ONNX Runtime unless `ORT_DYLIB_PATH` names
-//! one; Linux).
+//! `cargo run --release -p dance-inference --example idle_cost` (fetches ONNX Runtime unless
+//! `ORT_DYLIB_PATH` names one; Linux).
 #![allow(clippy::print_stdout, reason = "a program that prints a measurement")]
 #![allow(
     clippy::unwrap_used,

@@ -1,9 +1,10 @@
 //! Model cards: what a model is, in a form that people read and elements run on.
 //!
-//! A model `NAME.onnx` has its card beside it, `NAME.toml`. What an element needs at run time (task, rates, labels,
-//! inputs, outputs, parameters) also stands inside the model, as the same TOML under the metadata key
-//! [`METADATA_KEY`], and that is what is read; the file adds the hash, the licence, how the model was trained and how
-//! good it is. Where both are there they must agree, and both must agree with the graph.
+//! A model `NAME.onnx` has its card beside it, `NAME.toml`. What an element needs at run time
+//! (task, rates, labels, inputs, outputs, parameters) also stands inside the model, as the same
+//! TOML under the metadata key [`METADATA_KEY`], and that is what is read; the file adds the hash,
+//! the licence, how the model was trained and how good it is. Where both are there they must agree,
+//! and both must agree with the graph.
 //!
 //! ```toml
 //! name = "rhythm"
@@ -55,7 +56,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The key of the ONNX file's metadata (`metadata_props`) under which the card's run-time part stands, as TOML.
+/// The key of the ONNX file's metadata (`metadata_props`) under which the card's run-time part
+/// stands, as TOML.
 pub const METADATA_KEY: &str = "gst-dance.card";
 
 /// A model card; the [module](self) shows one.
@@ -157,7 +159,8 @@ impl fmt::Display for Port {
 }
 
 impl Card {
-    /// Reads a card from TOML and checks that it makes sense by itself. `path` is where the text is from, for errors.
+    /// Reads a card from TOML and checks that it makes sense by itself. `path` is where the text is
+    /// from, for errors.
     ///
     /// # Errors
     /// [`Error::BadCard`] with what is wrong, and with the line if the TOML itself is.
@@ -236,7 +239,8 @@ impl Card {
         }
     }
 
-    /// The card as TOML: of the whole card for the file, of its [run-time part](Self::run_time) for the metadata.
+    /// The card as TOML: of the whole card for the file, of its [run-time part](Self::run_time) for
+    /// the metadata.
     ///
     /// # Errors
     /// [`Error::BadCard`] if a table holds something that TOML cannot say.
@@ -354,7 +358,8 @@ impl Port {
                 .zip(shape.iter().zip(dimension_symbols.iter()))
                 .all(|(axis, (&size, symbol))| match axis {
                     Axis::Fixed(length) => i64::try_from(*length) == Ok(size),
-                    // ONNX Runtime forgets the names of some axes that it infers; a name that is there must be right.
+                    // ONNX Runtime forgets the names of some axes that it infers; a name that is
+                    // there must be right.
                     Axis::Symbol(name) => size < 0 && (symbol.is_empty() || symbol == name),
                 })
     }

@@ -6,12 +6,13 @@ use crate::{library::Fault, provider::ExecutionProvider};
 
 /// What can go wrong between a path to a model and a number from it.
 ///
-/// The messages are written for the person at the command line: they name the file, what was found and what would
-/// have been right.
+/// The messages are written for the person at the command line: they name the file, what was found
+/// and what would have been right.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// None of the places searched has a usable ONNX Runtime; the text lists every one with its fault.
+    /// None of the places searched has a usable ONNX Runtime; the text lists every one with its
+    /// fault.
     #[error(
         "no ONNX Runtime {minimum} or newer was found; name its library with the property onnxruntime-library or the \
          environment variable ORT_DYLIB_PATH. Searched: {searched}",

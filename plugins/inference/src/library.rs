@@ -1,4 +1,5 @@
-//! Finds the shared library of ONNX Runtime and makes sure that it is new enough, before `ort` sees it.
+//! Finds the shared library of ONNX Runtime and makes sure that it is new enough, before `ort` sees
+//! it.
 
 use std::{
     ffi::{CStr, OsStr, OsString},
@@ -11,15 +12,16 @@ use std::{
 
 use crate::error::{Error, Result};
 
-/// The oldest ONNX Runtime that will do: the first that tells which provider each node was given to.
+/// The oldest ONNX Runtime that will do: the first that tells which provider each node was given
+/// to.
 pub const MINIMUM_VERSION: Version = Version {
     major: 1,
     minor: ort::MINOR_VERSION,
     patch: 0,
 };
 
-/// The newest minor version whose library is looked for under its own name, `libonnxruntime.so.1.N`, as Debian names
-/// it; newer ones are still found under the plain names.
+/// The newest minor version whose library is looked for under its own name,
+/// `libonnxruntime.so.1.N`, as Debian names it; newer ones are still found under the plain names.
 const NEWEST_NAMED_MINOR: u32 = 60;
 
 /// A version of ONNX Runtime.
@@ -98,8 +100,8 @@ pub struct Library {
     pub version: Version,
 }
 
-/// Where to look for the library, in this order. What the user named must do: an explicit path that fails is an
-/// error, and nothing else is tried in its place.
+/// Where to look for the library, in this order. What the user named must do: an explicit path that
+/// fails is an error, and nothing else is tried in its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {
     /// The property `onnxruntime-library`.
@@ -113,8 +115,8 @@ pub struct Search {
 }
 
 impl Search {
-    /// The search an element makes: `property` (nothing if empty), `ORT_DYLIB_PATH`, the directory of the shared
-    /// object this code is in, the system.
+    /// The search an element makes: `property` (nothing if empty), `ORT_DYLIB_PATH`, the directory
+    /// of the shared object this code is in, the system.
     #[must_use]
     pub fn new(property: Option<&Path>) -> Self {
         let given = |path: &Path| !path.as_os_str().is_empty();
@@ -131,8 +133,8 @@ impl Search {
     /// Finds the library and checks it.
     ///
     /// # Errors
-    /// [`Error::LibraryUnusable`] if one was named and will not do, [`Error::LibraryNotFound`] if none was named and
-    /// none was found.
+    /// [`Error::LibraryUnusable`] if one was named and will not do, [`Error::LibraryNotFound`] if
+    /// none was named and none was found.
     pub fn find(&self) -> Result<Library> {
         let named = [
             (&self.property, "the property onnxruntime-library"),
@@ -203,7 +205,8 @@ fn libraries_in(directory: &Path) -> Vec<PathBuf> {
             let numbers = if suffix.is_empty() {
                 None
             } else {
-                // None would be the plain name; a suffix that is no version (`.bak`) is no library of ours.
+                // None would be the plain name; a suffix that is no version (`.bak`) is no library
+                // of ours.
                 Some(
                     suffix
                         .strip_prefix('.')?
@@ -222,7 +225,8 @@ fn libraries_in(directory: &Path) -> Vec<PathBuf> {
     files.into_iter().map(|(_, path)| path).collect()
 }
 
-/// The names under which distributions install the library: upstream's, the development link, Debian's.
+/// The names under which distributions install the library: upstream's, the development link,
+/// Debian's.
 fn system_names() -> impl Iterator<Item = String> {
     let named = (MINIMUM_VERSION.minor..=NEWEST_NAMED_MINOR)
         .rev()
@@ -255,10 +259,12 @@ fn check_file(path: &Path) -> std::result::Result<Library, Fault> {
     check(path.as_os_str())
 }
 
-/// Checks that a file is ELF, and as long as it says it is: the dynamic linker maps the segments of a file that was cut
-/// short all the same, and the process dies of SIGBUS at the first touch of what is missing.
+/// Checks that a file is ELF, and as long as it says it is: the dynamic linker maps the segments of
+/// a file that was cut short all the same, and the process dies of SIGBUS at the first touch of
+/// what is missing.
 ///
-/// Layout: System V ABI, chapters 4 (ELF header) and 5 (program header), 64 bits; the rest is the linker's to judge.
+/// Layout: System V ABI, chapters 4 (ELF header) and 5 (program header), 64 bits; the rest is the
+/// linker's to judge.
 fn check_elf(file: &File) -> std::io::Result<std::result::Result<(), &'static str>> {
     const LOAD_SEGMENT: u32 = 1;
     const CUT_SHORT: &str = "the file was cut short";
@@ -311,13 +317,16 @@ fn check_elf(file: &File) -> std::io::Result<std::result::Result<(), &'static st
     Ok(if complete { Ok(()) } else { Err(CUT_SHORT) })
 }
 
-/// Loads a library, by absolute path or by a name the dynamic linker searches for, and asks for its version.
+/// Loads a library, by absolute path or by a name the dynamic linker searches for, and asks for its
+/// version.
 ///
-/// `ort` panics at the first use of a library that is too old, and such a library prints to the standard error when
-/// asked for an interface it lacks; so the version is read first, and the interface asked for only then.
+/// `ort` panics at the first use of a library that is too old, and such a library prints to the
+/// standard error when asked for an interface it lacks; so the version is read first, and the
+/// interface asked for only then.
 fn check(name: &OsStr) -> std::result::Result<Library, Fault> {
-    // SAFETY: loading runs the library's initialisers. The user or the system names this file as ONNX Runtime, whose
-    // initialisers need nothing from us; there is no way to look inside without loading.
+    // SAFETY: loading runs the library's initialisers. The user or the system names this file as
+    // ONNX Runtime, whose initialisers need nothing from us; there is no way to look inside without
+    // loading.
     let library =
         unsafe { libloading::Library::new(name) }.map_err(|error| linker_fault(name, &error))?;
     // SAFETY: OrtGetApiBase has had this signature since the first release with a C interface.
@@ -333,7 +342,8 @@ fn check(name: &OsStr) -> std::result::Result<Library, Fault> {
     if text.is_null() {
         return Err(Fault::StrangeVersion(String::new()));
     }
-    // SAFETY: not null, and documented as a null-terminated string that lives as long as the library.
+    // SAFETY: not null, and documented as a null-terminated string that lives as long as the
+    // library.
     let text = unsafe { CStr::from_ptr(text) }
         .to_string_lossy()
         .into_owned();
@@ -353,8 +363,9 @@ fn check(name: &OsStr) -> std::result::Result<Library, Fault> {
     Ok(Library { path, version })
 }
 
-/// Tells "not there" from "there, but will not load"; the dynamic linker says both in prose. When it is a library
-/// that this one needs that is missing, the message begins with the name of that one.
+/// Tells "not there" from "there, but will not load"; the dynamic linker says both in prose. When
+/// it is a library that this one needs that is missing, the message begins with the name of that
+/// one.
 fn linker_fault(name: &OsStr, error: &libloading::Error) -> Fault {
     let mut text = error.to_string();
     if let Some(source) = std::error::Error::source(error) {
@@ -372,7 +383,8 @@ fn linker_fault(name: &OsStr, error: &libloading::Error) -> Fault {
     }
 }
 
-/// The directory of the shared object (or program) that this code was linked into, links resolved: of the plugin.
+/// The directory of the shared object (or program) that this code was linked into, links resolved:
+/// of the plugin.
 #[must_use]
 pub fn own_directory() -> Option<PathBuf> {
     file_of(own_directory as *const libc::c_void)?

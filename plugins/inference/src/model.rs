@@ -30,13 +30,14 @@ const MAX_CARD_SIZE: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
-    /// ONNX Runtime reads and optimises the graph; TensorRT builds engines here for graphs of fixed shapes.
+    /// ONNX Runtime reads and optimises the graph; TensorRT builds engines here for graphs of fixed
+    /// shapes.
     Building {
         /// What the session is made for.
         providers: Providers,
     },
-    /// A run on zeros, so that the first real one is as fast as the others; TensorRT builds engines here for graphs of
-    /// open shapes.
+    /// A run on zeros, so that the first real one is as fast as the others; TensorRT builds engines
+    /// here for graphs of open shapes.
     WarmingUp {
         /// This run, from 0.
         run: usize,
@@ -47,7 +48,8 @@ pub enum Progress {
     Ready,
 }
 
-/// A model's file, read and hashed, and its card's file, if there is one: what can be checked without ONNX Runtime.
+/// A model's file, read and hashed, and its card's file, if there is one: what can be checked
+/// without ONNX Runtime.
 pub struct ModelFile {
     path: PathBuf,
     bytes: Vec<u8>,
@@ -67,11 +69,12 @@ impl fmt::Debug for ModelFile {
 }
 
 impl ModelFile {
-    /// Reads `path` and the card beside it, `NAME.toml`, and checks the hash, and that `task` is what the card says.
+    /// Reads `path` and the card beside it, `NAME.toml`, and checks the hash, and that `task` is
+    /// what the card says.
     ///
     /// # Errors
-    /// [`Error::Unreadable`], [`Error::BadModel`] for an empty file, [`Error::BadCard`], [`Error::WrongHash`],
-    /// [`Error::WrongTask`].
+    /// [`Error::Unreadable`], [`Error::BadModel`] for an empty file, [`Error::BadCard`],
+    /// [`Error::WrongHash`], [`Error::WrongTask`].
     pub fn open(path: &Path, task: &str) -> Result<Self> {
         let bytes = read(path, MAX_MODEL_SIZE)?;
         if bytes.is_empty() {
@@ -127,19 +130,21 @@ impl ModelFile {
         &self.sha256
     }
 
-    /// The card's file; a model without one still has the card in its metadata, which only [`load`](Self::load) reads.
+    /// The card's file; a model without one still has the card in its metadata, which only
+    /// [`load`](Self::load) reads.
     #[must_use]
     pub fn card(&self) -> Option<&Card> {
         self.card.as_ref()
     }
 
-    /// Makes a session, or joins that of another user of the same model and configuration, and checks card, metadata
-    /// and graph against each other.
+    /// Makes a session, or joins that of another user of the same model and configuration, and
+    /// checks card, metadata and graph against each other.
     ///
     /// # Errors
     /// [`Error::BadModel`] if the file is corrupt or not ONNX, [`Error::ProviderUnavailable`] and
-    /// [`Error::ProviderIdle`] if the configuration cannot be met, [`Error::NoCard`], [`Error::BadCard`],
-    /// [`Error::CardMismatch`] and [`Error::WrongTask`] if the model is not what is needed.
+    /// [`Error::ProviderIdle`] if the configuration cannot be met, [`Error::NoCard`],
+    /// [`Error::BadCard`], [`Error::CardMismatch`] and [`Error::WrongTask`] if the model is not
+    /// what is needed.
     pub fn load(
         self,
         runtime: &Arc<Runtime>,
@@ -279,7 +284,8 @@ impl Model {
         &self.card
     }
 
-    /// The provider that runs the most nodes of the graph: what the property `active-execution-provider` says.
+    /// The provider that runs the most nodes of the graph: what the property
+    /// `active-execution-provider` says.
     #[must_use]
     pub fn active_execution_provider(&self) -> &str {
         self.shared.assignment.main_provider()
@@ -291,8 +297,8 @@ impl Model {
         &self.shared.assignment
     }
 
-    /// The providers that were named and are not used, which only a configuration that allows it leaves so; worth a
-    /// warning to the user.
+    /// The providers that were named and are not used, which only a configuration that allows it
+    /// leaves so; worth a warning to the user.
     #[must_use]
     pub fn fallbacks(&self) -> &[Fallback] {
         &self.shared.fallbacks
@@ -310,17 +316,18 @@ impl Model {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// A user of the model with tensors and state of its own; `sizes` gives every axis its length that the card only
-    /// names.
+    /// A user of the model with tensors and state of its own; `sizes` gives every axis its length
+    /// that the card only names.
     ///
     /// # Errors
-    /// [`Error::BadSize`] if one is missing, unknown or zero; [`Error::BadTensor`] for an element type that cannot be
-    /// fed from here; [`Error::Runtime`] if there is no memory.
+    /// [`Error::BadSize`] if one is missing, unknown or zero; [`Error::BadTensor`] for an element
+    /// type that cannot be fed from here; [`Error::Runtime`] if there is no memory.
     pub fn stream(&self, sizes: &[(&str, usize)]) -> Result<Stream> {
         Stream::new(self.card.clone(), self.shared.clone(), sizes)
     }
 
-    /// Runs the model `runs` times on zeros of these sizes, so that the first real run is as fast as the others.
+    /// Runs the model `runs` times on zeros of these sizes, so that the first real run is as fast
+    /// as the others.
     ///
     /// # Errors
     /// As [`stream`](Self::stream) and [`Stream::run`], but zeros in may be no numbers out.

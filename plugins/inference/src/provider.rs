@@ -49,9 +49,10 @@ impl fmt::Display for ExecutionProvider {
 
 /// An ordered list of providers, the first one first asked for each node: `tensorrt,cuda,cpu`.
 ///
-/// The list is a demand, not a wish: every provider in it must be there, and the first must run something, or loading
-/// fails, unless [`allow_fallback`](crate::SessionConfig::allow_fallback) is set. Nodes that no provider of the list
-/// can run go to the processor even if the list does not name it, as ONNX Runtime has it; [`Assignment`] tells.
+/// The list is a demand, not a wish: every provider in it must be there, and the first must run
+/// something, or loading fails, unless [`allow_fallback`](crate::SessionConfig::allow_fallback) is
+/// set. Nodes that no provider of the list can run go to the processor even if the list does not
+/// name it, as ONNX Runtime has it; [`Assignment`] tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Providers(Vec<ExecutionProvider>);
 
@@ -93,8 +94,8 @@ impl FromStr for Providers {
     /// Reads names with commas between them, spaces allowed, case ignored.
     ///
     /// # Errors
-    /// [`Error::BadProviders`] for an empty list, an unknown name, a name twice, or anything after `cpu`: the
-    /// processor takes every node, so what follows it would never run.
+    /// [`Error::BadProviders`] for an empty list, an unknown name, a name twice, or anything after
+    /// `cpu`: the processor takes every node, so what follows it would never run.
     fn from_str(list: &str) -> Result<Self> {
         let bad = |reason: String| Error::BadProviders {
             list: list.to_owned(),
@@ -124,7 +125,8 @@ impl FromStr for Providers {
     }
 }
 
-/// A provider that was named and is not used, and why: what a user who allowed the fall-back must still be told.
+/// A provider that was named and is not used, and why: what a user who allowed the fall-back must
+/// still be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {
     /// The provider that was named.
@@ -135,7 +137,8 @@ pub struct Fallback {
 
 /// How many nodes of the graph run on each provider, as the session really assigned them.
 ///
-/// The nodes are those of the graph after ONNX Runtime's optimisations that come before the assignment.
+/// The nodes are those of the graph after ONNX Runtime's optimisations that come before the
+/// assignment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Assignment(Vec<(String, usize)>);
 
@@ -154,7 +157,8 @@ impl Assignment {
         };
         let mut subgraphs = std::ptr::null();
         let mut subgraph_count = 0;
-        // SAFETY: the session is alive for the whole function, and owns everything the pointers below lead to.
+        // SAFETY: the session is alive for the whole function, and owns everything the pointers
+        // below lead to.
         check(unsafe {
             (api.Session_GetEpGraphAssignmentInfo)(
                 session.ptr(),
@@ -223,7 +227,8 @@ impl Assignment {
             .all(|(name, nodes)| name == ExecutionProvider::Cpu.name() || *nodes == 0)
     }
 
-    /// Whether what was asked for is what happens: the provider named first runs a node, or there is none to run.
+    /// Whether what was asked for is what happens: the provider named first runs a node, or there
+    /// is none to run.
     pub(crate) fn serves(&self, first: ExecutionProvider) -> bool {
         first == ExecutionProvider::Cpu
             || self.nodes(first) > 0

@@ -72,8 +72,8 @@ pub struct LogRecord<'a> {
 /// Takes the log of ONNX Runtime, from any thread. It must not panic, nor call into this crate.
 pub type LogSink = dyn Fn(LogRecord<'_>) + Send + Sync;
 
-// The first logger that ONNX Runtime is given stays for the life of the process, so it is given one that never
-// changes, and what changes is here.
+// The first logger that ONNX Runtime is given stays for the life of the process, so it is given one
+// that never changes, and what changes is here.
 static LOG_SINK: Mutex<Option<Arc<LogSink>>> = Mutex::new(None);
 static LOG_LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Warning as u8);
 
@@ -126,8 +126,8 @@ fn log(level: ort::logging::LogLevel, category: &str, location: &str, message: &
     }
 }
 
-// Never dropped: ONNX Runtime cannot be unloaded and loaded again in one process, and a static's destructor does not
-// run, so its environment outlives every session.
+// Never dropped: ONNX Runtime cannot be unloaded and loaded again in one process, and a static's
+// destructor does not run, so its environment outlives every session.
 static RUNTIME: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
 
 /// ONNX Runtime, loaded, checked, and set up; there is one in a process.
@@ -140,13 +140,14 @@ pub struct Runtime {
 impl Runtime {
     /// The ONNX Runtime of this process, loaded by the first call that succeeds.
     ///
-    /// A call that fails leaves nothing behind: name another library and call again. Once one is loaded it stays, and
-    /// later calls return it, wherever their search would have led, unless they name another file by property.
+    /// A call that fails leaves nothing behind: name another library and call again. Once one is
+    /// loaded it stays, and later calls return it, wherever their search would have led, unless
+    /// they name another file by property.
     ///
     /// # Errors
     /// [`Error::LibraryNotFound`] and [`Error::LibraryUnusable`] as [`Search::find`],
-    /// [`Error::OtherLibrary`] if another file was named than the one that is loaded, [`Error::Runtime`] if ONNX
-    /// Runtime fails to start.
+    /// [`Error::OtherLibrary`] if another file was named than the one that is loaded,
+    /// [`Error::Runtime`] if ONNX Runtime fails to start.
     pub fn get(search: &Search) -> Result<Arc<Self>> {
         let mut runtime = lock(&RUNTIME);
         if let Some(runtime) = runtime.as_ref() {

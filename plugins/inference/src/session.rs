@@ -24,7 +24,8 @@ use crate::{
 pub struct SessionConfig {
     /// What it shall run on.
     pub providers: Providers,
-    /// Whether a provider that cannot be had, or that would run nothing, is passed over instead of an error.
+    /// Whether a provider that cannot be had, or that would run nothing, is passed over instead of
+    /// an error.
     pub allow_fallback: bool,
     /// Which GPU, as CUDA counts them.
     pub device: u32,
@@ -37,8 +38,8 @@ pub struct SessionConfig {
 }
 
 impl Default for SessionConfig {
-    /// The processor, one thread, no spinning: a live pipeline runs a small model a few times a second, beside much
-    /// else, and must not heat a core between two runs.
+    /// The processor, one thread, no spinning: a live pipeline runs a small model a few times a
+    /// second, beside much else, and must not heat a core between two runs.
     fn default() -> Self {
         Self {
             providers: Providers::default(),
@@ -54,7 +55,8 @@ impl Default for SessionConfig {
 /// A session that several users may hold; they run it one after the other.
 #[derive(Debug)]
 pub(crate) struct SharedSession {
-    /// ONNX Runtime means `Run` to be thread-safe, `ort` has seen that it is not with every provider; so one at a time.
+    /// ONNX Runtime means `Run` to be thread-safe, `ort` has seen that it is not with every
+    /// provider; so one at a time.
     pub(crate) session: Mutex<Session>,
     pub(crate) assignment: Assignment,
     pub(crate) fallbacks: Vec<Fallback>,
@@ -64,8 +66,9 @@ pub(crate) struct SharedSession {
 
 type Slot = Arc<Mutex<Weak<SharedSession>>>;
 
-/// Sessions by the model's hash and the configuration. Each has a slot with a lock of its own: two users that ask for
-/// the same wait for one session, and nobody else waits with them (TensorRT may take minutes).
+/// Sessions by the model's hash and the configuration. Each has a slot with a lock of its own: two
+/// users that ask for the same wait for one session, and nobody else waits with them (TensorRT may
+/// take minutes).
 static SESSIONS: Mutex<Option<HashMap<(String, SessionConfig), Slot>>> = Mutex::new(None);
 
 /// The session for a model, shared if there is one already.
@@ -133,8 +136,8 @@ fn create(
         let Some(provider) = accelerator else {
             return Err(bad_model(&error));
         };
-        // The model's fault or the provider's? A registered provider may still find no device. The processor takes
-        // every sound model, so it is asked.
+        // The model's fault or the provider's? A registered provider may still find no device. The
+        // processor takes every sound model, so it is asked.
         let reason = error.message().to_owned();
         if !config.allow_fallback {
             return Err(
@@ -201,7 +204,8 @@ fn register(
     sha256: &str,
     config: &SessionConfig,
 ) -> std::result::Result<(), String> {
-    // Only whether this build of ONNX Runtime has it, not whether it would work; but the message can say so better.
+    // Only whether this build of ONNX Runtime has it, not whether it would work; but the message
+    // can say so better.
     let built_in = match provider {
         ExecutionProvider::Cpu => return Ok(()),
         ExecutionProvider::Cuda => ep::CUDA::is_available(),

@@ -18,10 +18,11 @@ use crate::{
 
 /// One user's tensors and state of a model.
 ///
-/// Inputs and outputs are allocated once, for the sizes given, and bound to the session; a run on the processor
-/// allocates nothing on our side that grows with the tensors. State is a pair of tensors for each input that the card
-/// calls state: one is read and the other written, and they change places after every run that succeeded. So a run
-/// that failed, or gave "not a number", leaves the state as it was.
+/// Inputs and outputs are allocated once, for the sizes given, and bound to the session; a run on
+/// the processor allocates nothing on our side that grows with the tensors. State is a pair of
+/// tensors for each input that the card calls state: one is read and the other written, and they
+/// change places after every run that succeeded. So a run that failed, or gave "not a number",
+/// leaves the state as it was.
 ///
 /// Several streams may share a session; their runs then follow each other.
 pub struct Stream {
@@ -30,7 +31,8 @@ pub struct Stream {
     inputs: Vec<Tensor>,
     outputs: Vec<Output>,
     states: Vec<[DynTensor; 2]>,
-    /// Bindings that read the first and write the second of each pair, and the reverse; only the first without state.
+    /// Bindings that read the first and write the second of each pair, and the reverse; only the
+    /// first without state.
     bindings: Vec<IoBinding>,
     /// Which binding is next.
     phase: usize,
@@ -151,10 +153,12 @@ impl Stream {
         })
     }
 
-    /// The values of an input, to be written before a run; zero at first, and then what was last written.
+    /// The values of an input, to be written before a run; zero at first, and then what was last
+    /// written.
     ///
     /// # Errors
-    /// [`Error::BadTensor`] if there is no such input, if it is state, or if its elements are no `T`.
+    /// [`Error::BadTensor`] if there is no such input, if it is state, or if its elements are no
+    /// `T`.
     pub fn input<T: PrimitiveTensorElementType>(
         &mut self,
         name: &str,
@@ -201,15 +205,16 @@ impl Stream {
     /// Runs the model on the inputs and the state.
     ///
     /// # Errors
-    /// [`Error::Runtime`] if ONNX Runtime fails, [`Error::NotANumber`] if an output or the next state has a NaN;
-    /// the state is then as before, and the outputs cannot be read.
+    /// [`Error::Runtime`] if ONNX Runtime fails, [`Error::NotANumber`] if an output or the next
+    /// state has a NaN; the state is then as before, and the outputs cannot be read.
     pub fn run(&mut self) -> Result<()> {
         self.ran = false;
         let failed = || Error::runtime("run the model");
         let Some(binding) = self.bindings.get_mut(self.phase) else {
             return Ok(());
         };
-        // ONNX Runtime copies an input to a GPU when it is bound, so there it must be bound again for each run.
+        // ONNX Runtime copies an input to a GPU when it is bound, so there it must be bound again
+        // for each run.
         if !self.shared.on_processor() {
             for input in &self.inputs {
                 bind_input(binding, &input.name, &input.value)?;
@@ -267,8 +272,8 @@ impl Stream {
     /// The values of an output of the last run.
     ///
     /// # Errors
-    /// [`Error::BadTensor`] if there is no such output, if it feeds state, if its elements are no `T`, or if the last
-    /// run failed or there was none.
+    /// [`Error::BadTensor`] if there is no such output, if it feeds state, if its elements are no
+    /// `T`, or if the last run failed or there was none.
     pub fn output<T: PrimitiveTensorElementType>(&self, name: &str) -> Result<ArrayViewD<'_, T>> {
         let output = self
             .outputs
@@ -299,12 +304,12 @@ impl Stream {
         }
     }
 
-    /// Takes over the state of another stream of the same model, so that one signal can be run in pieces of several
-    /// sizes, each through a stream of its own.
+    /// Takes over the state of another stream of the same model, so that one signal can be run in
+    /// pieces of several sizes, each through a stream of its own.
     ///
     /// # Errors
-    /// [`Error::BadTensor`] if the states are not alike: the streams are of two models, or of sizes that the state has
-    /// too.
+    /// [`Error::BadTensor`] if the states are not alike: the streams are of two models, or of sizes
+    /// that the state has too.
     pub fn copy_state(&mut self, from: &Self) -> Result<()> {
         let alike = self.states.len() == from.states.len()
             && self
@@ -329,7 +334,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Forgets everything heard or seen: the state is zero again, as before the first run. Inputs stay as written.
+    /// Forgets everything heard or seen: the state is zero again, as before the first run. Inputs
+    /// stay as written.
     pub fn reset(&mut self) {
         self.phase = 0;
         self.ran = false;
@@ -423,7 +429,8 @@ fn resolve(port: &Port, sizes: &[(&str, usize)]) -> Option<Vec<usize>> {
 
 /// The number of elements, if it is one that could ever be allocated.
 fn elements(port: &Port, shape: &[usize]) -> Result<usize> {
-    // Eight bytes an element at most; ONNX Runtime would meet the overflow later, in one place or another.
+    // Eight bytes an element at most; ONNX Runtime would meet the overflow later, in one place or
+    // another.
     shape
         .iter()
         .try_fold(1usize, |product, &size| product.checked_mul(size))
@@ -485,7 +492,8 @@ fn no_tensor(card: &Card, kind: &str, ports: &[Port], name: &str) -> Error {
     }
 }
 
-/// The instance of a generic function for a tensor's element type, one of those that [`supported`] lets pass.
+/// The instance of a generic function for a tensor's element type, one of those that [`supported`]
+/// lets pass.
 macro_rules! for_elements_of {
     ($tensor:expr, $function:ident) => {
         match $tensor.data_type() {
@@ -534,7 +542,8 @@ fn copy(from: &DynTensor, to: &mut DynTensor) -> Result<()> {
 fn first_nan<M: ort::value::TensorValueTypeMarker + ?Sized>(
     value: &ort::value::Value<M>,
 ) -> Option<usize> {
-    // A scan that does not end early becomes one of vectors; a large state is looked at after every run.
+    // A scan that does not end early becomes one of vectors; a large state is looked at after every
+    // run.
     if let Ok((_, values)) = value.try_extract_tensor::<f32>() {
         let any = values.iter().fold(false, |any, value| any | value.is_nan());
         return any.then(|| values.iter().position(|value| value.is_nan()))?;

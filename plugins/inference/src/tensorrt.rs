@@ -1,14 +1,15 @@
 //! Where the engines that TensorRT builds are kept.
 //!
-//! Building takes minutes and its result fits one graph, one ONNX Runtime, one TensorRT and one kind of GPU, so all
-//! four are in the directory's name. Nothing here has been run with a GPU; on a machine without one the version and
-//! the device read as unknown, which is tested.
+//! Building takes minutes and its result fits one graph, one ONNX Runtime, one TensorRT and one
+//! kind of GPU, so all four are in the directory's name. Nothing here has been run with a GPU; on a
+//! machine without one the version and the device read as unknown, which is tested.
 
 use std::{ffi::c_int, path::PathBuf};
 
 use crate::library::Version;
 
-/// The directory for the engines of one model: `BASE/tensorrt/HASH-ort1.24.1-trt10.9.0-sm90-NVIDIA_H100`.
+/// The directory for the engines of one model:
+/// `BASE/tensorrt/HASH-ort1.24.1-trt10.9.0-sm90-NVIDIA_H100`.
 pub(crate) fn engine_directory(
     base: PathBuf,
     sha256: &str,
@@ -42,7 +43,8 @@ fn key(sha256: &str, runtime: Version, tensorrt: Option<i32>, gpu: Option<Gpu>) 
 
 /// The version of the TensorRT that is installed, as one number (10.9.0 is 100900).
 fn tensorrt_version() -> Option<i32> {
-    // The names of releases 8 to 11; ONNX Runtime links one of them, and usually only one is installed.
+    // The names of releases 8 to 11; ONNX Runtime links one of them, and usually only one is
+    // installed.
     [
         "libnvinfer.so.10",
         "libnvinfer.so.11",
@@ -51,8 +53,8 @@ fn tensorrt_version() -> Option<i32> {
     ]
     .into_iter()
     .find_map(|name| {
-        // SAFETY: NVIDIA's library, which the TensorRT provider is about to load itself; the function takes
-        // nothing and returns an int.
+        // SAFETY: NVIDIA's library, which the TensorRT provider is about to load itself; the
+        // function takes nothing and returns an int.
         unsafe {
             let library = libloading::Library::new(name).ok()?;
             let version = library
@@ -77,8 +79,8 @@ fn gpu(ordinal: u32) -> Option<Gpu> {
     type DeviceGetName = unsafe extern "C" fn(*mut libc::c_char, c_int, c_int) -> c_int;
     type DeviceGetAttribute = unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int;
 
-    // SAFETY: the driver's documented C interface, whose functions return 0 on success and write only to the places
-    // they are given; the symbols do not outlive the library.
+    // SAFETY: the driver's documented C interface, whose functions return 0 on success and write
+    // only to the places they are given; the symbols do not outlive the library.
     unsafe {
         let driver = libloading::Library::new("libcuda.so.1").ok()?;
         let init = driver.get::<Init>(b"cuInit\0").ok()?;

@@ -1,5 +1,5 @@
-//! Loading and unloading a model again and again costs no memory that stays. A process of its own, whose memory
-//! nothing else moves.
+//! Loading and unloading a model again and again costs no memory that stays. A process of its own,
+//! whose memory nothing else moves.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::panic,

@@ -1,4 +1,5 @@
-//! Finding ONNX Runtime: in order, and with errors that say what was found, where, and what was needed.
+//! Finding ONNX Runtime: in order, and with errors that say what was found, where, and what was
+//! needed.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! Models on the processor: loaded, checked, shared, run, carried from run to run; and every way this can fail.
+//! Models on the processor: loaded, checked, shared, run, carried from run to run; and every way
+//! this can fail.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -410,8 +411,9 @@ fn the_cards_file_is_checked_against_the_model() {
 
 #[test]
 fn a_provider_that_is_not_there_is_an_error_or_is_told_of() {
-    // The builds for the processor alone do not have it; those with CUDA, where it is not installed, cannot load it.
-    // (On a machine with a GPU and all its libraries this test has nothing to find missing, and fails.)
+    // The builds for the processor alone do not have it; those with CUDA, where it is not
+    // installed, cannot load it. (On a machine with a GPU and all its libraries this test has
+    // nothing to find missing, and fails.)
     let gpu_build = runtime()
         .path()
         .with_file_name("libonnxruntime_providers_cuda.so")

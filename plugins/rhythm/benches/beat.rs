@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dance_rhythm::beat::{Config, Event, Offline, Tracker};
+use dance_rhythm::beat::{Config, Event, OfflineTracker, Tracker};
 use dance_rhythm::onset::{self, Detector, Frame, Method};
 
 const RATE: u32 = 44_100;
@@ -27,7 +27,7 @@ fn stereo() -> Vec<[f32; 2]> {
         .collect()
 }
 
-fn hear(detector: &mut Detector, input: &[[f32; 2]], mut note: impl FnMut(&Frame)) {
+fn each_frame(detector: &mut Detector, input: &[[f32; 2]], mut note: impl FnMut(&Frame)) {
     let mut mono = Vec::with_capacity(1024);
     detector.reset();
     for part in input.chunks(1024) {
@@ -51,10 +51,10 @@ fn beats(c: &mut Criterion) {
     })
     .expect("a supported rate");
     let mut frames = Vec::new();
-    hear(&mut detector, &input, |frame| frames.push(*frame));
+    each_frame(&mut detector, &input, |frame| frames.push(*frame));
     let config = Config::new(detector.frame_rate());
     let mut tracker = Tracker::new(&config).expect("the defaults");
-    let mut offline = Offline::new(&config).expect("the defaults");
+    let mut offline = OfflineTracker::new(&config).expect("the defaults");
     let count_beat = |count: &mut usize, event| {
         *count += usize::from(matches!(event, Event::Beat(_)));
     };
@@ -71,7 +71,7 @@ fn beats(c: &mut Criterion) {
             black_box(count)
         });
     });
-    group.bench_function("Offline, frames", |b| {
+    group.bench_function("OfflineTracker, frames", |b| {
         b.iter(|| {
             frames.iter().for_each(|frame| offline.push(frame));
             black_box(offline.decode().len())
@@ -81,7 +81,7 @@ fn beats(c: &mut Criterion) {
         b.iter(|| {
             tracker.reset();
             let mut count = 0;
-            hear(&mut detector, &input, |frame| {
+            each_frame(&mut detector, &input, |frame| {
                 tracker.push(frame, &mut |event| count_beat(&mut count, event));
             });
             black_box(count)

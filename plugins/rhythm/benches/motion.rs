@@ -1,4 +1,5 @@
-//! What motion costs beside the network: one frame of 256 × 256 pixels, of which networks give a flow of a quarter.
+//! What motion costs beside the network: one frame of 256 × 256 pixels, of which networks give a
+//! flow of a quarter.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

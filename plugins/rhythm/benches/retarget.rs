@@ -1,5 +1,5 @@
-//! Speed of the alignment of an hour of dance (two beats a second, unsteady, some missing) with an hour of music, and of
-//! one step of the planner of live streams.
+//! Speed of the alignment of an hour of dance (two beats a second, unsteady, some missing) with an
+//! hour of music, and of one step of the planner of live streams.
 //!
 //! `cargo bench -p dance-rhythm --bench retarget`
 #![allow(missing_docs, clippy::expect_used)]
@@ -54,7 +54,7 @@ fn retarget(c: &mut Criterion) {
             let mut planner = Planner::new(Limits::default(), 1.0, 1.0, 0.0);
             let mut at = 0.0;
             for n in 1..=1800 {
-                // Five seconds over and over, since a planner looks no further.
+                // Five seconds over and over, since a planner considers no more.
                 let base = f64::from(n / 60) * 2.0;
                 let moved = |marks: &[Mark]| -> Vec<Mark> {
                     let moved = |mark: &Mark| Mark {

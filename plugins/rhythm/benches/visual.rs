@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dance_rhythm::visual::{Config, Detector, Frame, Seen};
+use dance_rhythm::visual::{Config, Detector, Frame, FrameMotion};
 
 const FPS: f64 = 30.0;
 
@@ -15,13 +15,13 @@ fn watch(detector: &mut Detector, frames: usize) -> usize {
         let speed = (std::f64::consts::TAU * time).sin();
         histogram[2] = speed.max(0.0);
         histogram[10] = (-speed).max(0.0);
-        let seen = Seen::Motion {
+        let motion = FrameMotion::Measured {
             interval: 1.0 / FPS,
             histogram: &histogram,
             moving: 0.2 * speed.abs(),
             foreground: 4.0 * speed.abs(),
         };
-        detector.push(Frame { time, seen }, &mut |_| beats += 1);
+        detector.push(Frame { time, motion }, &mut |_| beats += 1);
     }
     detector.finish(&mut |_| beats += 1);
     beats

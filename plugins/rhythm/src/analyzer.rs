@@ -3,18 +3,18 @@
 use crate::network::{Failure, Network};
 use crate::{beat, onset};
 
-/// What is heard, and how.
+/// What is detected, and how.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The onset function, which the beats are heard through as well.
+    /// The onset function, from which beats are decoded as well.
     pub onset: onset::Config,
-    /// What to take for beats; `None` hears onsets only.
+    /// How beats are decoded; `None` detects onsets only.
     pub beats: Option<Beats>,
-    /// Beats from the whole of the stream, told at its end, instead of as it runs.
+    /// Decode beats from the whole stream and report them at its end, instead of as it runs.
     pub offline: bool,
 }
 
-/// What to take for beats.
+/// How beats are decoded.
 #[derive(Debug, Clone)]
 pub struct Beats {
     /// Slowest tempo in beats per minute.
@@ -25,7 +25,7 @@ pub struct Beats {
     pub beats_per_bar: Vec<u8>,
 }
 
-/// What was heard, with instants in seconds since the first sample.
+/// What was detected, with instants in seconds since the first sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event {
     /// The attack of a sound.
@@ -56,16 +56,16 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-enum Beating {
+enum BeatStage {
     Off,
     Online(Box<beat::Tracker>),
-    Offline(Box<beat::Offline>),
+    Offline(Box<beat::OfflineTracker>),
 }
 
-/// Hears onsets and beats in mono samples, pushed in pieces of any size.
+/// Detects onsets and beats in mono samples, pushed in pieces of any size.
 pub struct Analyzer {
     detector: onset::Detector,
-    beating: Beating,
+    beats: BeatStage,
     invalid_taken: u64,
 }
 
@@ -78,8 +78,8 @@ impl Analyzer {
         Self::with_network(config, None)
     }
 
-    /// An analyzer that hears through `network`, where there is one, instead of by the onset
-    /// function of `config`.
+    /// An analyzer that uses `network`, where there is one, instead of the onset function of
+    /// `config`.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -89,8 +89,8 @@ impl Analyzer {
             Some(network) => onset::Detector::with_network(&config.onset, network),
         };
         let detector = detector.map_err(Error::Onset)?;
-        let beating = match &config.beats {
-            None => Beating::Off,
+        let beats = match &config.beats {
+            None => BeatStage::Off,
             Some(beats) => {
                 let mut beat_config = beat::Config::new(detector.frame_rate());
                 beat_config.min_bpm = beats.min_bpm;
@@ -99,11 +99,11 @@ impl Analyzer {
                     beat_config.beats_per_bar.clone_from(&beats.beats_per_bar);
                 }
                 if config.offline {
-                    Beating::Offline(Box::new(
-                        beat::Offline::new(&beat_config).map_err(Error::Beat)?,
+                    BeatStage::Offline(Box::new(
+                        beat::OfflineTracker::new(&beat_config).map_err(Error::Beat)?,
                     ))
                 } else {
-                    Beating::Online(Box::new(
+                    BeatStage::Online(Box::new(
                         beat::Tracker::new(&beat_config).map_err(Error::Beat)?,
                     ))
                 }
@@ -111,48 +111,48 @@ impl Analyzer {
         };
         Ok(Self {
             detector,
-            beating,
+            beats,
             invalid_taken: 0,
         })
     }
 
     /// The longest time in seconds between an event and its report, beyond the samples pushed.
     pub fn delay(&self) -> f64 {
-        match &self.beating {
-            Beating::Online(tracker) => self.detector.delay() + tracker.delay(),
-            Beating::Off | Beating::Offline(_) => self.detector.delay(),
+        match &self.beats {
+            BeatStage::Online(tracker) => self.detector.delay() + tracker.delay(),
+            BeatStage::Off | BeatStage::Offline(_) => self.detector.delay(),
         }
     }
 
-    /// Samples that were not finite numbers, since the last call.
+    /// Number of non-finite samples since the last call.
     pub fn take_invalid_samples(&mut self) -> u64 {
         let all = self.detector.invalid_samples();
         all - std::mem::replace(&mut self.invalid_taken, all)
     }
 
-    /// Why the network stopped, once; from then on nothing is heard until [`Self::reset`].
+    /// Why the network stopped, once; from then on nothing is detected until [`Self::reset`].
     pub fn take_failure(&mut self) -> Option<Failure> {
         self.detector.take_failure()
     }
 
-    /// Hears `mono`, full scale ±1.
+    /// Analyses `mono`, full scale ±1.
     pub fn push(&mut self, mono: &[f32], out: &mut impl FnMut(Event)) {
         let Self {
-            detector, beating, ..
+            detector, beats, ..
         } = self;
-        detector.push(mono, &mut |event| pass(event, beating, out));
+        detector.push(mono, &mut |event| pass(event, beats, out));
     }
 
-    /// Ends the stream: tells everything that is still held back.
+    /// Ends the stream: reports everything that is still held back.
     pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
         let Self {
-            detector, beating, ..
+            detector, beats, ..
         } = self;
-        detector.finish(&mut |event| pass(event, beating, out));
-        match beating {
-            Beating::Off => (),
-            Beating::Online(tracker) => tracker.finish(&mut |event| out(event.into())),
-            Beating::Offline(offline) => {
+        detector.finish(&mut |event| pass(event, beats, out));
+        match beats {
+            BeatStage::Off => (),
+            BeatStage::Online(tracker) => tracker.finish(&mut |event| out(event.into())),
+            BeatStage::Offline(offline) => {
                 let beats = offline.decode();
                 if let Some(tempo) = middle_tempo(&beats) {
                     out(Event::Tempo(tempo));
@@ -164,14 +164,14 @@ impl Analyzer {
         }
     }
 
-    /// Forgets the stream.
+    /// Resets to the start of a stream.
     pub fn reset(&mut self) {
         self.detector.reset();
         self.invalid_taken = 0;
-        match &mut self.beating {
-            Beating::Off => (),
-            Beating::Online(tracker) => tracker.reset(),
-            Beating::Offline(offline) => offline.reset(),
+        match &mut self.beats {
+            BeatStage::Off => (),
+            BeatStage::Online(tracker) => tracker.reset(),
+            BeatStage::Offline(offline) => offline.reset(),
         }
     }
 }
@@ -181,7 +181,7 @@ fn middle_tempo(beats: &[beat::Beat]) -> Option<beat::Tempo> {
     let mut by_tempo: Vec<&beat::Beat> = beats.iter().collect();
     by_tempo.sort_by(|a, b| a.bpm.total_cmp(&b.bpm));
     let middle = by_tempo.get(by_tempo.len() / 2)?;
-    // A bar is as long as its last beat says, just before the next one begins.
+    // The length of a bar is the number of its last beat, the one before the next downbeat.
     let mut bars = [0usize; beat::MOST_BEATS_PER_BAR as usize + 1];
     for pair in beats.windows(2).filter(|pair| pair[1].beat_in_bar == 1) {
         bars[usize::from(pair[0].beat_in_bar).min(bars.len() - 1)] += 1;
@@ -206,13 +206,13 @@ impl From<beat::Event> for Event {
     }
 }
 
-fn pass(event: onset::Event, beating: &mut Beating, out: &mut impl FnMut(Event)) {
+fn pass(event: onset::Event, beats: &mut BeatStage, out: &mut impl FnMut(Event)) {
     match event {
         onset::Event::Onset(onset) => out(Event::Onset(onset)),
-        onset::Event::Frame(frame) => match beating {
-            Beating::Off => (),
-            Beating::Online(tracker) => tracker.push(&frame, &mut |event| out(event.into())),
-            Beating::Offline(offline) => offline.push(&frame),
+        onset::Event::Frame(frame) => match beats {
+            BeatStage::Off => (),
+            BeatStage::Online(tracker) => tracker.push(&frame, &mut |event| out(event.into())),
+            BeatStage::Offline(offline) => offline.push(&frame),
         },
     }
 }

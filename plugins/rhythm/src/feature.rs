@@ -21,7 +21,7 @@ pub const VALUES: usize = BANDS + 2 + WINDOW;
 /// | 129 | onset envelope |
 /// | 130 … 513 | tempogram |
 ///
-/// The paper says librosa with its defaults; each part equals librosa's over the same samples.
+/// The paper names librosa with its defaults; each part equals librosa's over the same samples.
 pub fn mudar_frames(samples: &[f32], beats: &[f32]) -> Array2<f32> {
     let mel = mel_spectrogram(samples, f64::from(RATE));
     let envelope = strength_of(&power_to_db(&mel));

@@ -1,4 +1,4 @@
-//! What a neural network hears by: the features it is given, and what it says of them.
+//! The interface to a neural network: its input features and its output activations.
 //!
 //! The network itself lives elsewhere: this crate makes its features and follows its activations,
 //! and calls it through [`Network`]. Training takes the features from here as well, so that
@@ -26,7 +26,7 @@ const RELEASE: f64 = 4.0;
 /// Reference level (mean band magnitude, 1 is a full-scale sine) below which nothing is amplified.
 const FLOOR: f32 = 2e-4;
 
-/// What a network says of one frame, probabilities 0 … 1.
+/// Output of a network for one frame, probabilities 0 … 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Activation {
     /// Of an onset.
@@ -42,22 +42,22 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// A causal network over frames of features, with state.
 ///
-/// The activation of frame `n` speaks of the instant [`Network::delay`] before the end of the
+/// The activation of frame `n` belongs to the instant [`Network::delay`] before the end of the
 /// frame.
 pub trait Network: Send {
-    /// Hears `features`, whole frames of [`BANDS`] values in the order of time, and appends an
+    /// Processes `features`, whole frames of [`BANDS`] values in the order of time, and appends an
     /// [`Activation`] for each to `out`.
     ///
     /// # Errors
     /// When it cannot; then nothing was appended and its state is as it was.
     fn run(&mut self, features: &[f32], out: &mut Vec<Activation>) -> Result<(), Failure>;
 
-    /// Frames that are best given at once: 1 answers at once, more cost less.
+    /// Frames to process in one call: 1 has the least latency, more cost less.
     fn block(&self) -> usize {
         1
     }
 
-    /// Seconds from the instant that an activation speaks of to the end of its frame.
+    /// Seconds from the instant that an activation belongs to to the end of its frame.
     fn delay(&self) -> f64;
 
     /// Forgets the stream.
@@ -165,13 +165,13 @@ mod tests {
     use super::*;
     use std::f64::consts::TAU;
 
-    fn hear(rate: u32, hz: f64, amplitude: f64) -> Vec<f32> {
-        let mut features = LogBands::new(rate);
-        let frame: Vec<f32> = (0..features.frame_len())
+    fn features(rate: u32, hz: f64, amplitude: f64) -> Vec<f32> {
+        let mut bands = LogBands::new(rate);
+        let frame: Vec<f32> = (0..bands.frame_len())
             .map(|t| (amplitude * (TAU * hz * t as f64 / f64::from(rate)).sin()) as f32)
             .collect();
         let mut out = vec![0.0; BANDS];
-        features.next(&frame, &mut out);
+        bands.next(&frame, &mut out);
         out
     }
 
@@ -195,7 +195,7 @@ mod tests {
                 - 1;
             for rate in [8_000, 22_050, 44_100, 48_000, 192_000] {
                 for amplitude in [1.0, 0.05] {
-                    let out = hear(rate, hz, amplitude);
+                    let out = features(rate, hz, amplitude);
                     let top = (0..BANDS)
                         .max_by(|&a, &b| out[a].total_cmp(&out[b]))
                         .unwrap();
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn features_of_the_same_sound_are_alike_at_all_rates() {
-        let (a, b) = (hear(44_100, 440.0, 0.5), hear(48_000, 440.0, 0.5));
+        let (a, b) = (features(44_100, 440.0, 0.5), features(48_000, 440.0, 0.5));
         for (x, y) in a.iter().zip(&b) {
             assert!((x - y).abs() < 0.35, "{a:?} {b:?}");
         }
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn what_is_above_half_the_rate_is_silent() {
-        let out = hear(8_000, 1_000.0, 0.5);
+        let out = features(8_000, 1_000.0, 0.5);
         assert!(out[BANDS - 10..].iter().all(|&x| x == 0.0));
     }
 }

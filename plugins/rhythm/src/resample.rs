@@ -9,7 +9,7 @@ use rubato::{
 };
 
 /// Converts a mono stream from one rate to another; no allocation after construction. The output
-/// begins at the input's first sample: the filter's delay is taken off.
+/// begins at the input's first sample: the filter's delay is removed.
 pub struct Resampler {
     inner: Async<f32>,
     input: Vec<f32>,

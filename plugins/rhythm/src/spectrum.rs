@@ -66,7 +66,7 @@ pub struct Spectrum {
 }
 
 impl Spectrum {
-    /// What the causal onset functions look at in audio of `rate` Hz: 46 ms through an
+    /// The spectrum of the causal onset functions for audio of `rate` Hz: 46 ms through an
     /// [`attack_window`].
     pub fn of_attacks(rate: u32) -> Self {
         let length = fft_friendly(ATTACK_WINDOW * f64::from(rate));

@@ -1,5 +1,5 @@
-//! Hearing and tracking beats allocate nothing once a detector or a tracker is made. A test binary
-//! of its own, because it replaces the allocator.
+//! Detecting onsets and tracking beats allocate nothing once a detector or a tracker is made. A
+//! test binary of its own, because it replaces the allocator.
 // The helpers of a test may stop it, as the test itself may.
 #![allow(clippy::unwrap_used)]
 
@@ -41,7 +41,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 #[test]
-fn hearing_does_not_allocate() {
+fn detection_does_not_allocate() {
     let mut state = 1u32;
     let samples: Vec<f32> = (0..48_000 * 3)
         .map(|n| {

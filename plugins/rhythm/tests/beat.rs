@@ -2,7 +2,7 @@
 // The helpers of a test may stop it, as the test itself may.
 #![allow(clippy::unwrap_used)]
 
-use dance_rhythm::beat::{Beat, Config, Error, Event, Offline, Tempo, Tracker};
+use dance_rhythm::beat::{Beat, Config, Error, Event, OfflineTracker, Tempo, Tracker};
 use dance_rhythm::metrics::{continuity, f_measure};
 use dance_rhythm::onset::Frame;
 
@@ -75,7 +75,7 @@ fn online(config: &Config, frames: &[Frame]) -> (Vec<Beat>, Vec<Tempo>) {
 }
 
 fn offline(config: &Config, frames: &[Frame]) -> Vec<Beat> {
-    let mut offline = Offline::new(config).unwrap();
+    let mut offline = OfflineTracker::new(config).unwrap();
     frames.iter().for_each(|frame| offline.push(frame));
     offline.decode()
 }
@@ -94,12 +94,12 @@ fn steady_tempi_are_followed() {
         let mut config = Config::new(FPS);
         config.min_bpm = bpm / 1.4;
         config.max_bpm = bpm * 1.4;
-        let (told, _) = online(&config, &frames);
+        let (reported, _) = online(&config, &frames);
         let late: Vec<f64> = truth.iter().copied().filter(|t| *t > 3.0).collect();
-        let found: Vec<f64> = times(&told).into_iter().filter(|t| *t > 2.93).collect();
+        let found: Vec<f64> = times(&reported).into_iter().filter(|t| *t > 2.93).collect();
         assert!(f_measure(&late, &found, 0.025).f > 0.97, "{bpm}: {found:?}");
         assert!(
-            (told.last().unwrap().bpm / bpm - 1.0).abs() < 0.015,
+            (reported.last().unwrap().bpm / bpm - 1.0).abs() < 0.015,
             "{bpm}"
         );
         let path = offline(&config, &frames);
@@ -109,7 +109,7 @@ fn steady_tempi_are_followed() {
 }
 
 #[test]
-fn bars_of_three_and_four_are_told_apart() {
+fn bars_of_three_and_four_are_distinguished() {
     for metre in [3usize, 4] {
         let frames = frames(30.0, -30.0, &pattern(0.0, 120.0, metre, 58));
         let path = offline(&Config::new(FPS), &frames);
@@ -122,8 +122,8 @@ fn bars_of_three_and_four_are_told_apart() {
             "{metre}: {right} of {}",
             path.len()
         );
-        let (told, tempi) = online(&Config::new(FPS), &frames);
-        let last = &told[told.len() - 12..];
+        let (reported, tempi) = online(&Config::new(FPS), &frames);
+        let last = &reported[reported.len() - 12..];
         for beat in last {
             let number = (beat.time / 0.5).round() as usize % metre + 1;
             assert_eq!(
@@ -174,18 +174,18 @@ fn a_jump_of_the_tempo_is_followed() {
     let jump = 20.0 * 60.0 / 90.0;
     strokes.extend(pattern(jump, 135.0, 4, 30));
     let frames = frames(jump + 13.0, -30.0, &strokes);
-    let (told, tempi) = online(&Config::new(FPS), &frames);
+    let (reported, tempi) = online(&Config::new(FPS), &frames);
     let truth: Vec<f64> = truth(jump, 135.0, 28)
         .into_iter()
         .filter(|t| *t > jump + 3.5)
         .collect();
-    let found: Vec<f64> = times(&told)
+    let found: Vec<f64> = times(&reported)
         .into_iter()
         .filter(|t| *t > jump + 3.4 && *t < jump + 12.5)
         .collect();
     let scores = continuity(&truth, &found);
     assert!(scores.cmlt > 0.9, "{scores:?}");
-    // Told when it changes, not at every beat.
+    // Reported when it changes, not at every beat.
     assert!(tempi.len() < 12, "{tempi:?}");
     assert!((tempi.last().unwrap().bpm / 135.0 - 1.0).abs() < 0.025);
 }
@@ -200,13 +200,13 @@ fn there_are_no_beats_in_silence_nor_without_onsets() {
             frame.level = frame.level.max(-30.0);
         }
     }
-    let (told, tempi) = online(&Config::new(FPS), &sounding);
+    let (reported, tempi) = online(&Config::new(FPS), &sounding);
     let path = offline(&Config::new(FPS), &sounding);
-    for beats in [&told, &path] {
+    for beats in [&reported, &path] {
         assert!(beats.len() > 26);
         assert!(beats.iter().all(|b| b.time > 9.9 && b.time < end));
     }
-    // What is over is said once.
+    // The end of the tempo is reported once.
     assert_eq!(tempi.iter().filter(|t| t.confidence == 0.0).count(), 1);
     assert_eq!(tempi.last().unwrap().confidence, 0.0);
 
@@ -222,16 +222,16 @@ fn there_are_no_beats_in_silence_nor_without_onsets() {
 
 #[test]
 fn rests_do_not_stop_a_rhythm_whose_sounds_are_short() {
-    // Every stroke ends in silence; nothing is predicted then, but all that sounds is told.
+    // Every stroke ends in silence; nothing is predicted then, but all audible beats are reported.
     let frames = frames(20.0, -120.0, &pattern(0.0, 100.0, 4, 33));
     let mut config = Config::new(FPS);
     config.max_bpm = 180.0;
-    let (told, _) = online(&config, &frames);
+    let (reported, _) = online(&config, &frames);
     let truth: Vec<f64> = truth(0.0, 100.0, 33)
         .into_iter()
         .filter(|t| *t > 3.0)
         .collect();
-    let found: Vec<f64> = times(&told).into_iter().filter(|t| *t > 2.9).collect();
+    let found: Vec<f64> = times(&reported).into_iter().filter(|t| *t > 2.9).collect();
     assert!(f_measure(&truth, &found, 0.03).f > 0.97, "{found:?}");
 }
 
@@ -250,7 +250,7 @@ fn a_tracker_that_was_reset_is_new() {
     let config = Config::new(FPS);
     let frames = frames(15.0, -30.0, &pattern(0.2, 100.0, 3, 20));
     let mut tracker = Tracker::new(&config).unwrap();
-    let mut path = Offline::new(&config).unwrap();
+    let mut path = OfflineTracker::new(&config).unwrap();
     let mut runs = Vec::new();
     for _ in 0..2 {
         let mut events = Vec::new();
@@ -272,7 +272,7 @@ fn any_frame_rate_and_any_values_are_taken() {
         let mut config = Config::new(frame_rate);
         config.beats_per_bar = vec![2, 5, 7, 12];
         let mut tracker = Tracker::new(&config).unwrap();
-        let mut path = Offline::new(&config).unwrap();
+        let mut path = OfflineTracker::new(&config).unwrap();
         let values = [f32::NAN, f32::INFINITY, -1.0, 0.0, 1e30, 0.5];
         for n in 0..(6.0 * frame_rate) as usize {
             let value = values[n % values.len()];
@@ -305,7 +305,7 @@ fn settings_out_of_range_are_named() {
         let mut config = Config::new(FPS);
         change(&mut config);
         assert_eq!(Tracker::new(&config).err(), Some(error.clone()));
-        assert_eq!(Offline::new(&config).err(), Some(error));
+        assert_eq!(OfflineTracker::new(&config).err(), Some(error));
     };
     check(&|c| c.frame_rate = 10.0, Error::FrameRate(10.0));
     check(&|c| c.min_bpm = 10.0, Error::Bpm(10.0, 215.0));

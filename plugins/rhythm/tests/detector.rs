@@ -1,4 +1,4 @@
-//! What the onset detector promises whatever the method: see `dance_rhythm::onset::Detector`.
+//! What every method of the onset detector promises: see `dance_rhythm::onset::Detector`.
 // The helpers of a test may stop it, as the test itself may.
 #![allow(clippy::unwrap_used)]
 
@@ -38,7 +38,7 @@ fn bursts(rate: u32, times: &[f64], seconds: f64, gain: f32) -> Vec<f32> {
     out
 }
 
-fn hear(detector: &mut Detector, samples: &[f32], chunk: usize) -> (Vec<Onset>, Vec<Frame>) {
+fn detect(detector: &mut Detector, samples: &[f32], chunk: usize) -> (Vec<Onset>, Vec<Frame>) {
     let (mut onsets, mut frames) = (Vec::new(), Vec::new());
     let mut note = |event| match event {
         Event::Onset(onset) => onsets.push(onset),
@@ -60,7 +60,7 @@ fn superflux_is_exact_at_every_rate() {
         8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000,
     ] {
         let mut detector = Detector::new(&config(rate, Method::SuperFlux)).unwrap();
-        let (onsets, frames) = hear(&mut detector, &bursts(rate, &TIMES, 3.0, 0.5), 1_024);
+        let (onsets, frames) = detect(&mut detector, &bursts(rate, &TIMES, 3.0, 0.5), 1_024);
         assert_eq!(onsets.len(), TIMES.len(), "{rate} Hz");
         for (onset, time) in onsets.iter().zip(TIMES) {
             assert!(
@@ -80,7 +80,7 @@ fn the_other_methods_are_exact_to_a_frame() {
     for method in [Method::Mudar, Method::Librosa] {
         for rate in [8_000, 22_050, 44_100, 96_000] {
             let mut detector = Detector::new(&config(rate, method)).unwrap();
-            let (onsets, _) = hear(&mut detector, &bursts(rate, &TIMES, 3.0, 0.5), 1_024);
+            let (onsets, _) = detect(&mut detector, &bursts(rate, &TIMES, 3.0, 0.5), 1_024);
             for time in TIMES {
                 let near = onsets.iter().any(|o| (o.time - time).abs() < 0.030);
                 assert!(near, "{method:?} at {rate} Hz: {time} in {onsets:?}");
@@ -100,7 +100,7 @@ fn chunks_do_not_matter() {
     let samples = bursts(11_025, &TIMES, 3.0, 0.5);
     for method in METHODS {
         let run = |chunk| {
-            hear(
+            detect(
                 &mut Detector::new(&config(11_025, method)).unwrap(),
                 &samples,
                 chunk,
@@ -112,10 +112,10 @@ fn chunks_do_not_matter() {
         }
         // A detector that was reset is as new.
         let mut used = Detector::new(&config(11_025, method)).unwrap();
-        hear(&mut used, &bursts(11_025, &[0.3], 0.7, 0.9), 512);
+        detect(&mut used, &bursts(11_025, &[0.3], 0.7, 0.9), 512);
         used.reset();
         assert_eq!(
-            hear(&mut used, &samples, 512),
+            detect(&mut used, &samples, 512),
             whole,
             "{method:?} after reset"
         );
@@ -158,18 +158,18 @@ fn the_level_does_not_matter() {
     let rate = 44_100;
     // −1 … −35 dBFS.
     let reference = bursts(rate, &TIMES, 3.0, 0.9);
-    let hear = |gain: f32| {
+    let detect_at = |gain: f32| {
         let samples: Vec<f32> = reference.iter().map(|x| x * gain).collect();
-        hear(
+        detect(
             &mut Detector::new(&config(rate, Method::SuperFlux)).unwrap(),
             &samples,
             1_024,
         )
     };
-    let (onsets, frames) = hear(1.0);
+    let (onsets, frames) = detect_at(1.0);
     let peak = |frames: &[Frame]| frames.iter().fold(0.0f32, |m, f| m.max(f.flux));
     for gain in [0.5, 0.1, 0.02] {
-        let (quiet, quiet_frames) = hear(gain);
+        let (quiet, quiet_frames) = detect_at(gain);
         assert_eq!(quiet.len(), onsets.len(), "gain {gain}");
         for (a, b) in quiet.iter().zip(&onsets) {
             assert!((a.time - b.time).abs() < 0.002);
@@ -180,18 +180,18 @@ fn the_level_does_not_matter() {
 }
 
 #[test]
-fn silence_and_noise_say_next_to_nothing() {
+fn silence_and_noise_have_next_to_no_onsets() {
     let rate = 44_100;
     for method in METHODS {
         let mut detector = Detector::new(&config(rate, method)).unwrap();
-        let (onsets, frames) = hear(&mut detector, &vec![0.0; rate as usize * 3], 1_024);
+        let (onsets, frames) = detect(&mut detector, &vec![0.0; rate as usize * 3], 1_024);
         assert!(onsets.is_empty(), "{method:?}: {onsets:?}");
         assert!(frames.iter().all(|f| f.flux == 0.0 && f.level == -120.0));
     }
     let mut next = noise(3);
     let hiss: Vec<f32> = (0..rate * 10).map(|_| 0.1 * next()).collect();
     let mut detector = Detector::new(&config(rate, Method::SuperFlux)).unwrap();
-    let (onsets, frames) = hear(&mut detector, &hiss, 1_024);
+    let (onsets, frames) = detect(&mut detector, &hiss, 1_024);
     // Its start is an onset; a chance one in five seconds is let pass.
     assert!(onsets.len() <= 3, "{onsets:?}");
     let settled = &frames[100..];
@@ -205,7 +205,7 @@ fn silence_and_noise_say_next_to_nothing() {
 }
 
 #[test]
-fn what_is_not_a_number_is_silence_and_counted() {
+fn non_finite_samples_are_silence_and_counted() {
     let rate = 16_000;
     let clean = bursts(rate, &TIMES, 3.0, 0.5);
     for method in METHODS {
@@ -219,15 +219,15 @@ fn what_is_not_a_number_is_silence_and_counted() {
             silent[10_000 + 37 * k] = 0.0;
         }
         let mut detector = Detector::new(&config(rate, method)).unwrap();
-        let heard = hear(&mut detector, &dirty, 333);
+        let heard = detect(&mut detector, &dirty, 333);
         assert_eq!(detector.invalid_samples(), 3);
         let mut detector = Detector::new(&config(rate, method)).unwrap();
-        assert_eq!(heard, hear(&mut detector, &silent, 333));
+        assert_eq!(heard, detect(&mut detector, &silent, 333));
         assert_eq!(detector.invalid_samples(), 0);
     }
     // Numbers far beyond full scale stay numbers.
     let mut detector = Detector::new(&config(rate, Method::SuperFlux)).unwrap();
-    let (_, frames) = hear(&mut detector, &[f32::MAX; 16_000], 512);
+    let (_, frames) = detect(&mut detector, &[f32::MAX; 16_000], 512);
     assert!(frames.iter().all(|f| f.flux.is_finite()));
 }
 
@@ -242,7 +242,7 @@ fn a_threshold_is_obeyed_and_bad_settings_are_named() {
             threshold,
             ..config(rate, Method::SuperFlux)
         };
-        hear(&mut Detector::new(&settings).unwrap(), &samples, 512)
+        detect(&mut Detector::new(&settings).unwrap(), &samples, 512)
             .0
             .len()
     };
@@ -272,7 +272,7 @@ fn librosa_keeps_its_bias_when_asked() {
             debias,
             ..config(22_050, Method::Librosa)
         };
-        let (onsets, _) = hear(&mut Detector::new(&settings).unwrap(), &samples, 512);
+        let (onsets, _) = detect(&mut Detector::new(&settings).unwrap(), &samples, 512);
         onsets.iter().map(|o| o.time).collect::<Vec<_>>()
     };
     let (with, without) = (times(false), times(true));

@@ -31,7 +31,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use dance_rhythm::beat::{self, Beat, Offline, Tracker};
+use dance_rhythm::beat::{self, Beat, OfflineTracker, Tracker};
 use dance_rhythm::metrics::{BEAT_WINDOW, FIRST_BEAT, continuity, f_measure, matches, trim};
 use dance_rhythm::onset::{self, Detector, Method};
 use dance_tests::network::Runner;
@@ -208,7 +208,7 @@ fn track(samples: &[f32], rate: u32, model: Option<&Path>) -> Result<Told, Failu
     };
     let config = beat::Config::new(detector.frame_rate());
     let mut tracker = Tracker::new(&config)?;
-    let mut offline = Offline::new(&config)?;
+    let mut offline = OfflineTracker::new(&config)?;
     let mut online = Vec::new();
     let piece = rate as usize / 100;
     for (n, part) in samples.chunks(piece).enumerate() {

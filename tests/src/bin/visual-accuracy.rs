@@ -21,7 +21,7 @@ use dance_rhythm::metrics::{f_measure, matches};
 use dance_rhythm::motion::Flow;
 use dance_rhythm::motion::hoof::{DEFAULT_BINS, Hoof};
 use dance_rhythm::motion::kinetics::Kinetics;
-use dance_rhythm::visual::{Config, Detector, Frame, Seen};
+use dance_rhythm::visual::{Config, Detector, Frame, FrameMotion};
 use dance_tests::synth::rng::Rng;
 
 const USAGE: &str = "usage: visual-accuracy [--quarter] [--noise PX] [--outliers SHARE] [--threshold X] [--clips] FOLDER...";
@@ -217,14 +217,14 @@ fn detect(clip: &Clip, options: &Options, offline: bool) -> Result<Vec<Found>, F
     detector.push(
         Frame {
             time: 0.0,
-            seen: Seen::Nothing,
+            motion: FrameMotion::Unknown,
         },
         &mut |beat| note(beat, 0.0),
     );
     for motion in &clip.motions {
         let frame = Frame {
             time: motion.time,
-            seen: Seen::Motion {
+            motion: FrameMotion::Measured {
                 interval: 1.0 / clip.fps,
                 histogram: &motion.histogram,
                 moving: motion.kinetics.moving,

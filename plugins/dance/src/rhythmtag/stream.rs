@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use dance_rhythm::visual::{Beat, Config, DELAY, Detector, Error, Frame, Seen, Tempo};
+use dance_rhythm::visual::{Beat, Config, DELAY, Detector, Error, Frame, FrameMotion, Tempo};
 
 use super::Mode;
 use crate::hoof::{Hoof, Status};
@@ -280,8 +280,8 @@ impl Stream {
         self.counts.frames += 1;
         // Means of the picture's motion by direction, as large as they were.
         let histogram: Vec<f64> = motion.bins.iter().map(|b| b * motion.magnitude).collect();
-        let seen = match motion.status {
-            Status::Flow => Seen::Motion {
+        let content = match motion.status {
+            Status::Flow => FrameMotion::Measured {
                 interval: motion.interval.map_or(0.0, gst::ClockTime::seconds_f64),
                 histogram: &histogram,
                 moving: motion.moving,
@@ -289,17 +289,22 @@ impl Stream {
             },
             Status::Repeated => {
                 self.counts.repeated += 1;
-                Seen::Repeated
+                FrameMotion::Repeated
             }
             Status::Cut => {
                 self.counts.cuts += 1;
-                Seen::Nothing
+                FrameMotion::Unknown
             }
-            Status::First => Seen::Nothing,
+            Status::First => FrameMotion::Unknown,
         };
         let time = motion.timestamp.seconds_f64();
-        self.detector
-            .push(Frame { time, seen }, &mut |beat| beats.push(beat));
+        self.detector.push(
+            Frame {
+                time,
+                motion: content,
+            },
+            &mut |beat| beats.push(beat),
+        );
     }
 
     /// Turns what was seen into marks.

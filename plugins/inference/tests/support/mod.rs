@@ -1,5 +1,5 @@
-//! What the tests, the benchmark and the example share: tiny graphs, written here so that no binary fixture is needed,
-//! and the ONNX Runtime they run on.
+//! What the tests, the benchmark and the example share: tiny graphs, written here so that no binary
+//! fixture is needed, and the ONNX Runtime they run on.
 #![allow(dead_code, reason = "each of them uses a part")]
 #![allow(
     clippy::panic,
@@ -17,7 +17,8 @@ use dance_inference::{Axis, Card, METADATA_KEY, Port, Runtime, Search};
 
 /// The library to test with: `ORT_DYLIB_PATH`, or what `pipelines/onnxruntime.sh` fetches.
 ///
-/// Panics, with what to do, if there is none: a test that needs ONNX Runtime must not pass without it.
+/// Panics, with what to do, if there is none: a test that needs ONNX Runtime must not pass without
+/// it.
 pub fn library() -> PathBuf {
     static LIBRARY: LazyLock<PathBuf> =
         LazyLock::new(|| match std::env::var_os("ORT_DYLIB_PATH") {
@@ -201,7 +202,8 @@ impl Graph {
         }
     }
 
-    /// The ONNX file: a `ModelProto`, field numbers as in onnx.proto3, with the card in its metadata.
+    /// The ONNX file: a `ModelProto`, field numbers as in onnx.proto3, with the card in its
+    /// metadata.
     pub fn to_onnx(&self) -> Vec<u8> {
         let metadata = self.card.run_time().to_toml().unwrap();
         self.to_onnx_with(&[(METADATA_KEY, &metadata)])

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::observation::{Observation, Place};
+use super::observation::{Observation, Position};
 use super::space::Space;
 
 /// Frames between two full normalisations, unless the scale drifts faster.
@@ -10,12 +10,12 @@ const NORMALISE_EVERY: u32 = 32;
 
 /// The forward pass. Positions move by one a frame, so each tempo keeps its positions in a ring
 /// and only turns it; what costs time are the starts of beats (where the tempo changes) and the
-/// places that sound (observed relative to the rest, whose likelihood is 1).
+/// positions where beats sound (observed relative to the rest, whose likelihood is 1).
 pub(crate) struct Forward {
     pub space: Space,
     /// P(state) up to a factor.
     p: Vec<f32>,
-    /// Place in the ring of each tempo's position 0.
+    /// Position in the ring of each tempo's position 0.
     head: Vec<usize>,
     /// Mass of each tempo over all slots and positions, up to the same factor.
     pub mass: Vec<f32>,
@@ -74,7 +74,7 @@ impl Forward {
                     self.p[space.ring(slot, tempo).start + self.head[tempo]];
             }
         }
-        let half = observed.ratio(Place::Half);
+        let half = observed.ratio(Position::Offbeat);
         for (s, slot) in space.slots.iter().enumerate() {
             let source = &mut self.source[space.changes.inner(n)];
             source.copy_from_slice(&self.leaving[slot.before * n..][..n]);
@@ -91,7 +91,7 @@ impl Forward {
                 }
             }
             let all = source.iter().sum::<f32>();
-            let on = observed.ratio(slot.place);
+            let on = observed.ratio(slot.position);
             for (x, jump) in self.entering.iter_mut().zip(&space.jumps) {
                 *x = all * jump;
             }

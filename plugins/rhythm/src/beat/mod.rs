@@ -2,16 +2,16 @@
 //!
 //! A hidden Markov model of a pointer that walks through bars: its state is (beat of a bar, tempo,
 //! position within the beat), see F. Krebs, S. Böck, G. Widmer, "An efficient state-space model for
-//! joint tempo and meter tracking", ISMIR 2015. Each frame of the onset function says how well it
-//! fits the places of a bar at which the pointer may be (downbeat, middle, backbeat, half-way
-//! between beats, elsewhere). No neural network: the observation is log-linear with 32 numbers.
+//! joint tempo and meter tracking", ISMIR 2015. The likelihood of each frame of the onset
+//! function depends on the position in the bar (downbeat, middle, backbeat, half-way between
+//! beats, elsewhere). No neural network: the observation is log-linear with 32 numbers.
 //!
-//! [`Tracker`] runs the forward pass and reports each beat at about its instant, [`Offline`] finds
-//! the most probable path (Viterbi) through the whole of a stream.
+//! [`Tracker`] runs the forward pass and reports each beat at about its instant, [`OfflineTracker`]
+//! finds the most probable path (Viterbi) through the whole of a stream.
 //!
 //! **Confidence** is the share of such reports that are within ± 70 ms of a true beat: a logistic
-//! function, fitted once to music, of the posterior probability of the beat and of how much has
-//! lately been heard on the beats. The program `beat-accuracy` prints how it holds on any music.
+//! function, fitted once to music, of the posterior probability of the beat and of the mean
+//! onset strength on recent beats. The program `beat-accuracy` prints how it holds on any music.
 
 mod forward;
 mod observation;
@@ -20,11 +20,11 @@ mod tracker;
 mod viterbi;
 
 pub use tracker::Tracker;
-pub use viterbi::Offline;
+pub use viterbi::OfflineTracker;
 
-/// The slowest tempo looked for unless said otherwise, beats per minute.
+/// The default of the slowest tempo, beats per minute.
 pub const DEFAULT_MIN_BPM: f64 = 55.0;
-/// The fastest tempo looked for unless said otherwise, beats per minute.
+/// The default of the fastest tempo, beats per minute.
 pub const DEFAULT_MAX_BPM: f64 = 215.0;
 /// The lowest `min_bpm`.
 pub const LOWEST_BPM: f64 = 20.0;
@@ -35,10 +35,10 @@ pub const MOST_BEATS_PER_BAR: u8 = 12;
 
 /// Onset functions slower than this many frames per second cannot tell tempi apart.
 const LOWEST_FRAME_RATE: f64 = 20.0;
-/// Faster ones are thinned out to at most this many frames per second.
+/// Faster ones are decimated to at most this many frames per second.
 const HIGHEST_FRAME_RATE: f64 = 125.0;
 
-/// What a [`Tracker`] or an [`Offline`] is made from.
+/// What a [`Tracker`] or an [`OfflineTracker`] is made from.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Frames per second of the onset function ([`crate::onset::Detector::frame_rate`]).
@@ -51,7 +51,7 @@ pub struct Config {
     /// The metres allowed, in beats per bar, each 1 … [`MOST_BEATS_PER_BAR`] and named once. With
     /// `[1]` beats are tracked and bars are not.
     pub beats_per_bar: Vec<u8>,
-    /// The tempo preferred where octaves are alike, beats per minute.
+    /// The tempo preferred where octaves are equally likely, beats per minute.
     pub preferred_bpm: f64,
     /// Width of that preference, a standard deviation in octaves.
     pub preference_octaves: f64,
@@ -113,7 +113,7 @@ impl Config {
 pub struct Beat {
     /// Its instant in seconds, on the clock of the frames' `time`.
     pub time: f64,
-    /// The largest onset function within 50 ms of it that was heard by the time of the report,
+    /// The largest onset function within 50 ms of it that was observed by the time of the report,
     /// ≥ 0.
     pub strength: f64,
     /// 0 … 1: the share of such beats that are right (see [the module](self)).
@@ -122,7 +122,7 @@ pub struct Beat {
     pub bpm: f64,
     /// 1 is the downbeat; 0 while the bar is not known.
     pub beat_in_bar: u8,
-    /// It was reported before it was heard.
+    /// It was reported before its instant.
     pub predicted: bool,
 }
 
@@ -131,13 +131,13 @@ pub struct Beat {
 pub struct Tempo {
     /// Beats per minute.
     pub bpm: f64,
-    /// Confidence of the beat that told it; 0 when the beat is lost.
+    /// Confidence of the beat it was reported with; 0 when the beat is lost.
     pub confidence: f64,
     /// Beats in a bar, 0 while the bar is not known.
     pub beats_per_bar: u8,
 }
 
-/// What a [`Tracker`] says.
+/// Output of a [`Tracker`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
     /// A beat; each once, in ascending order.
@@ -187,19 +187,19 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Below this level (dBFS), or this much below the loudest of late, nothing is heard.
+/// Below this level (dBFS), or this much below the recent maximum, a frame is silent.
 const SILENCE: f32 = -60.0;
 const SILENCE_BELOW_LOUDEST: f32 = 50.0;
-/// The loudest level is forgotten at this many dB a second.
+/// The recent maximum falls by this many dB a second.
 const LOUDEST_FALLS: f32 = 5.0;
 
-/// Tells silence from music by level.
+/// Separates silence from music by level.
 #[derive(Clone, Copy, Debug)]
-struct Hearing {
+struct SilenceGate {
     loudest: f32,
 }
 
-impl Hearing {
+impl SilenceGate {
     const NEW: Self = Self { loudest: -120.0 };
 
     /// Whether a frame of `level` dBFS is silent.

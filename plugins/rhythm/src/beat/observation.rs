@@ -1,42 +1,42 @@
-//! What a frame of the onset function says about where in the bar it is.
+//! The likelihood of a frame of the onset function, given the position in the bar.
 
 use crate::network::Activation;
 use crate::onset::Frame;
 
 use super::HIGHEST_FRAME_RATE;
 
-/// The places of a bar that sound unlike the rest of it.
+/// The positions in a bar with a likelihood of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Position {
     /// The first beat.
-    Down,
+    Downbeat,
     /// The beat half-way through a bar of an even number of beats.
-    Middle,
+    MidBar,
     /// Any other beat.
-    Back,
-    /// Half-way between two beats.
-    Half,
+    Backbeat,
+    /// Half-way between two beats (the eighth).
+    Offbeat,
 }
 
-impl Place {
-    /// The place of `beat` (0 is the downbeat) of a bar of `metre` beats.
+impl Position {
+    /// The position of `beat` (0 is the downbeat) of a bar of `metre` beats.
     pub fn of(beat: u8, metre: u8) -> Self {
         if beat == 0 {
-            Self::Down
+            Self::Downbeat
         } else if metre > 2 && 2 * beat == metre {
-            Self::Middle
+            Self::MidBar
         } else {
-            Self::Back
+            Self::Backbeat
         }
     }
 }
 
 /// Weights of (1, flux, low, mid, high, low·mid, low·high, mid·high), the square roots of the onset
-/// functions, in log P(frame | place) − log P(frame | elsewhere), for each [`Place`].
+/// functions, in log P(frame | position) − log P(frame | elsewhere), for each [`Position`].
 ///
 /// Fitted by multinomial logistic regression (classes of equal weight, each recording of equal
 /// weight) to the half of the music that is tuned on, synthetic music and drummers' performances.
-/// A kick speaks for the downbeat, snare and hats for the backbeat.
+/// A kick makes the downbeat more likely, snare and hats the backbeat.
 const WEIGHTS: [[f32; 8]; 4] = [
     [-0.84, 1.62, 1.81, 1.07, 1.68, -0.67, 0.49, -0.09],
     [-0.64, 1.70, 1.29, 1.25, 1.79, -0.67, -0.11, -0.50],
@@ -46,66 +46,66 @@ const WEIGHTS: [[f32; 8]; 4] = [
 /// Share of the frames that are downbeats and other beats, in the music a network learns from.
 const DOWNBEATS: f32 = 0.01;
 const BEATS: f32 = 0.03;
-/// A network is surer of beats than of downbeats: this share of a beat's probability counts for
+/// A network separates beats better than downbeats: this share of a beat's probability counts for
 /// the downbeat too, and the reverse.
 const EITHER: f32 = 0.1;
-/// Probabilities below this are all alike.
+/// Probabilities below this count as this.
 const LEAST: f32 = 1e-4;
-/// How much of a network's log odds counts beside the onset function, and from and up to where;
+/// Weight of a network's log odds beside the onset function, and the range they are limited to;
 /// chosen on the half of the music that is tuned on.
-const NETWORK_TEMPER: f32 = 0.1;
+const NETWORK_WEIGHT: f32 = 0.1;
 const NETWORK_RANGE: (f32, f32) = (-3.0, 6.0);
 
-/// How much of that counts, of beats and of half-beats: the frames of one beat are far from
+/// Exponents of the likelihoods of beats and of offbeats: the frames of one beat are far from
 /// independent, and so are the beats.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Temper {
+pub(crate) struct Exponents {
     pub beat: f32,
-    pub half: f32,
+    pub offbeat: f32,
 }
 
-/// log P(frame | place) − log P(frame | elsewhere), by [`Place`].
+/// log P(frame | position) − log P(frame | elsewhere), by [`Position`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observation([f32; 4]);
 
 impl Observation {
-    pub fn new(frame: &Frame, temper: Temper) -> Self {
+    pub fn new(frame: &Frame, exponents: Exponents) -> Self {
         let root = |x: f32| x.clamp(0.0, 1.0).sqrt();
         let (all, low) = (root(frame.flux), root(frame.low));
         let (mid, high) = (root(frame.mid), root(frame.high));
         let features = [1.0, all, low, mid, high, low * mid, low * high, mid * high];
         let mut ratios = WEIGHTS
-            .map(|row| temper.beat * row.iter().zip(&features).map(|(w, x)| w * x).sum::<f32>());
-        ratios[Place::Half as usize] *= temper.half / temper.beat;
-        if let Some(heard) = frame.activation {
-            let [down, back] = of_network(heard);
-            ratios[Place::Down as usize] += down;
-            ratios[Place::Middle as usize] += back;
-            ratios[Place::Back as usize] += back;
+            .map(|row| exponents.beat * row.iter().zip(&features).map(|(w, x)| w * x).sum::<f32>());
+        ratios[Position::Offbeat as usize] *= exponents.offbeat / exponents.beat;
+        if let Some(activation) = frame.activation {
+            let [down, back] = of_network(activation);
+            ratios[Position::Downbeat as usize] += down;
+            ratios[Position::MidBar as usize] += back;
+            ratios[Position::Backbeat as usize] += back;
         }
         Self(ratios)
     }
 
-    /// The logarithm of the likelihood ratio of `place`.
-    pub fn log(&self, place: Place) -> f32 {
-        self.0[place as usize]
+    /// The logarithm of the likelihood ratio of `position`.
+    pub fn log(&self, position: Position) -> f32 {
+        self.0[position as usize]
     }
 
-    /// The likelihood ratio of `place`.
-    pub fn ratio(&self, place: Place) -> f32 {
-        self.0[place as usize].exp()
+    /// The likelihood ratio of `position`.
+    pub fn ratio(&self, position: Position) -> f32 {
+        self.0[position as usize].exp()
     }
 }
 
-/// log P(frame | place) − log P(frame | elsewhere) of the downbeat and of other beats: a network's
-/// probabilities, over what they are on average, are likelihoods up to a factor.
-fn of_network(heard: Activation) -> [f32; 2] {
-    let downbeat = heard.downbeat.min(heard.beat);
-    let beat = heard.beat - downbeat;
-    let rest = (1.0 - heard.beat).max(LEAST);
+/// log P(frame | position) − log P(frame | elsewhere) of the downbeat and of other beats: a
+/// network's probabilities, over what they are on average, are likelihoods up to a factor.
+fn of_network(activation: Activation) -> [f32; 2] {
+    let downbeat = activation.downbeat.min(activation.beat);
+    let beat = activation.beat - downbeat;
+    let rest = (1.0 - activation.beat).max(LEAST);
     let ratio = |p: f32, share: f32| {
         let (low, high) = NETWORK_RANGE;
-        NETWORK_TEMPER * (p.max(LEAST) / rest / share).ln().clamp(low, high)
+        NETWORK_WEIGHT * (p.max(LEAST) / rest / share).ln().clamp(low, high)
     };
     [
         ratio(downbeat + EITHER * beat, DOWNBEATS),
@@ -113,16 +113,16 @@ fn of_network(heard: Activation) -> [f32; 2] {
     ]
 }
 
-/// Makes an onset function slow enough: takes the strongest of each few frames.
+/// Reduces the rate of an onset function: takes the maximum of each few frames.
 #[derive(Clone, Debug)]
-pub(crate) struct Thinner {
+pub(crate) struct Decimator {
     factor: u32,
     frame_rate: f64,
     held: Option<Frame>,
     count: u32,
 }
 
-impl Thinner {
+impl Decimator {
     pub fn new(frame_rate: f64) -> Self {
         let factor = (frame_rate / HIGHEST_FRAME_RATE).ceil().max(1.0);
         Self {
@@ -144,12 +144,12 @@ impl Thinner {
     }
 
     /// Takes a frame; gives one for every `factor`, whose time is their mean time and whose values
-    /// are their maxima. What is not a finite number counts as nothing heard.
+    /// are their maxima. Non-finite values count as zero.
     pub fn next(&mut self, frame: &Frame) -> Option<Frame> {
         let finite = |x: f32| if x.is_finite() { x.max(0.0) } else { 0.0 };
         let frame = Frame {
             time: frame.time,
-            // What is not finite is caught where the network runs.
+            // Non-finite activations are an error where the network runs.
             activation: frame.activation,
             flux: finite(frame.flux),
             low: finite(frame.low),
@@ -190,7 +190,7 @@ impl Thinner {
 mod tests {
     use super::*;
 
-    fn heard(beat: f32, downbeat: f32) -> [f32; 2] {
+    fn ratios(beat: f32, downbeat: f32) -> [f32; 2] {
         of_network(Activation {
             onset: 0.0,
             beat,
@@ -199,16 +199,16 @@ mod tests {
     }
 
     #[test]
-    fn a_network_speaks_for_the_place_it_hears() {
-        let [down, back] = heard(0.9, 0.8);
+    fn a_network_favours_the_position_it_detects() {
+        let [down, back] = ratios(0.9, 0.8);
         assert!(down > back && back > 0.0, "{down} {back}");
-        let [down, back] = heard(0.9, 0.05);
+        let [down, back] = ratios(0.9, 0.05);
         assert!(back > down && down > 0.0, "{down} {back}");
-        let [down, back] = heard(0.001, 0.0);
+        let [down, back] = ratios(0.001, 0.0);
         assert!(down < 0.0 && back < 0.0, "{down} {back}");
-        // Sure of all or of nothing, it still says something finite.
+        // The extremes give finite ratios, too.
         for p in [0.0, 1.0] {
-            assert!(heard(p, p).iter().all(|x| x.is_finite()));
+            assert!(ratios(p, p).iter().all(|x| x.is_finite()));
         }
     }
 }

@@ -8,7 +8,7 @@
 //! that has locked on to the wrong one is able to let go.
 
 use super::Config;
-use super::observation::Place;
+use super::observation::Position;
 
 /// λ of the tempo changes.
 const LAMBDA: f64 = 100.0;
@@ -19,7 +19,7 @@ const METRE_CHANGE: f64 = 0.002;
 /// The metre preferred where others fit as well, and what a beat of another costs (log).
 const COMMON: u8 = 4;
 const RARE: f32 = 0.03;
-/// Share of a beat in which it sounds.
+/// Share of a beat, at its start, in which its onset is observed.
 const REGION: f64 = 0.08;
 /// Share of tempo changes too improbable to be followed one by one.
 const NEGLIGIBLE: f64 = 1e-6;
@@ -31,7 +31,7 @@ pub(crate) struct Slot {
     pub beat: u8,
     /// Beats in the bar.
     pub metre: u8,
-    pub place: Place,
+    pub position: Position,
     /// What a beat of this metre counts, a factor and its logarithm.
     pub weight: f32,
     pub log_weight: f32,
@@ -43,15 +43,16 @@ pub(crate) struct Slot {
 
 /// How the tempo changes from beat to beat, by the diagonals of the matrix: one goes over all tempi
 /// at once, which vectorises.
-pub(crate) struct Changes {
+pub(crate) struct TempoTransitions {
     /// Tempi that a beat's may come from lie at most this far on either side.
     pub reach: usize,
     /// By `from + reach − to`, then by `to`: P(from → to), 0 where there is no such tempo.
     pub diagonals: Vec<Vec<f32>>,
 }
 
-impl Changes {
-    /// Room for a value of each of `n` tempi with `nothing` around them, for the diagonals to run over.
+impl TempoTransitions {
+    /// Room for a value of each of `n` tempi with `nothing` around them, for the diagonals to run
+    /// over.
     pub fn padded(&self, n: usize, nothing: f32) -> Vec<f32> {
         vec![nothing; n + 2 * self.reach]
     }
@@ -72,10 +73,11 @@ pub(crate) struct Space {
     base: Vec<usize>,
     /// States in a slot.
     cells: usize,
-    /// Number of positions at the start of a beat, of each tempo, in which the beat sounds.
+    /// Number of positions at the start of a beat, of each tempo, in which the onset of the beat is
+    /// observed.
     pub region: Vec<usize>,
     /// Where a tempo may come from.
-    pub changes: Changes,
+    pub changes: TempoTransitions,
     /// Distribution of tempi when nothing is known; sums to 1.
     pub prior: Vec<f32>,
     /// The same times the share of jumps.
@@ -114,7 +116,7 @@ impl Space {
                 slots.push(Slot {
                     beat: beat as u8,
                     metre,
-                    place: Place::of(beat as u8, metre),
+                    position: Position::of(beat as u8, metre),
                     weight: log_weight.exp(),
                     log_weight,
                     before: first + (beat + beats - 1) % beats,
@@ -183,7 +185,7 @@ fn prior(intervals: &[usize], frame_rate: f64, config: &Config) -> Vec<f32> {
     prior.iter().map(|&p| p as f32).collect()
 }
 
-fn changes(intervals: &[usize]) -> Changes {
+fn changes(intervals: &[usize]) -> TempoTransitions {
     let change = |from: usize, to: usize| (-LAMBDA * (to as f64 / from as f64 - 1.0).abs()).exp();
     // What leaves a tempo sums to 1 − JUMP.
     let totals: Vec<f64> = intervals
@@ -212,7 +214,7 @@ fn changes(intervals: &[usize]) -> Changes {
                 .collect()
         })
         .collect();
-    Changes { reach, diagonals }
+    TempoTransitions { reach, diagonals }
 }
 
 #[cfg(test)]

@@ -3,63 +3,65 @@
 use std::ops::RangeInclusive;
 
 use super::forward::Forward;
-use super::observation::{Observation, Temper, Thinner};
+use super::observation::{Decimator, Exponents, Observation};
 use super::space::Space;
-use super::{Beat, Config, Error, Event, Hearing, Tempo, logistic};
+use super::{Beat, Config, Error, Event, SilenceGate, Tempo, logistic};
 use crate::onset::Frame;
 
 /// Chosen on the half of the music that is tuned on.
-const TEMPER: Temper = Temper {
+const EXPONENTS: Exponents = Exponents {
     beat: 0.4,
-    half: 0.2,
+    offbeat: 0.2,
 };
-/// A beat is given up this many frames after its instant, if it has not sounded.
+/// A beat is dropped this many frames after its instant, if it was not audible.
 const LATE: usize = 6;
 /// Tempi within this share of one another count as one.
 const SAME_TEMPO: f64 = 0.04;
-/// Another tempo is taken when it is this many times as probable.
+/// The tracker changes to another tempo when that is this many times as probable.
 const TEMPO_HYSTERESIS: f32 = 2.0;
-/// The next place in the bar is taken unless another one is this many times as probable, and it is
-/// told for the first time when it is that much more probable than any other.
+/// The position in the bar advances by one unless another is this many times as probable, and it
+/// is reported for the first time when it is that much more probable than any other.
 const BAR_HYSTERESIS: f32 = 1.5;
-/// The next beat is looked for between these shares of an interval after the last one.
+/// The next beat is searched for between these shares of an interval after the last one.
 const GAP: (f64, f64) = (0.62, 1.62);
 /// Posterior probability, and mean of the onset function's maxima, that a report needs.
 const LEAST_POSTERIOR: f32 = 0.3;
 const LEAST_BUSY: f32 = 0.05;
 /// How fast that mean follows: share of the newest beat.
 const FOLLOW: f32 = 0.2;
-/// Where it is this much quieter (dB) than the loudest of late, what cannot be heard is not
+/// At this much below the recent maximum (dB), beats are reported when they are audible, and not
 /// predicted.
-const HUSH: f32 = 45.0;
-/// Seconds of silence, and without any onset in what sounds, after which the beat is lost.
+const QUIET: f32 = 45.0;
+/// Seconds of silence, and of sound without any onset, after which the beat is lost.
 const LOST_IN_SILENCE: f64 = 2.5;
 const LOST_WITHOUT_ONSET: f64 = 5.0;
 /// An onset function below this is no onset.
 const ONSET: f32 = 0.05;
-/// A tempo is told again when it has changed by this share.
+/// A tempo is reported again when it has changed by this share.
 const TEMPO_STEP: f64 = 0.02;
-/// Share of the newest beat in the tempo told.
+/// Share of the newest beat in the reported tempo.
 const TEMPO_FOLLOW: f64 = 0.25;
-/// Seconds around a beat in which its strength is looked for.
+/// Seconds around a beat whose maximum is its strength.
 const AROUND: f64 = 0.05;
 /// Constant and weights of (log-odds of the posterior, mean of the onset function's maxima from
-/// beat to beat, mean posterior of the last beats) in the log-odds of the confidence; fitted on the half tuned on.
+/// beat to beat, mean posterior of the last beats) in the log-odds of the confidence; fitted on the
+/// half tuned on.
 const CONFIDENCE: [f64; 4] = [0.12, 0.44, 1.11, -0.75];
 
 /// The online tracker: reports each beat once, in ascending order, from the forward pass alone.
 ///
 /// A beat is normally reported [`Config::lead`] seconds before its instant, as a prediction, on the
-/// clock of the frames; a frame itself reaches the tracker some milliseconds after the time it
-/// speaks of ([`crate::onset::Detector::delay`]). Where it is quiet (45 dB below the loudest of
-/// late) nothing is predicted: there a beat is reported when it sounds, up to [`Tracker::delay`] late, or not at all.
+/// clock of the frames; a frame itself reaches the tracker some milliseconds after its
+/// time ([`crate::onset::Detector::delay`]). Where it is quiet (45 dB below the recent
+/// maximum) nothing is predicted: there a beat is reported when it is audible, up to
+/// [`Tracker::delay`] late, or not at all.
 /// Two beats are at least 0.6 of the present interval apart. Between two frames the work and the
 /// memory are constant, and [`Tracker::push`] does not allocate.
 pub struct Tracker {
     lead: f64,
-    thinner: Thinner,
+    decimator: Decimator,
     forward: Forward,
-    hearing: Hearing,
+    gate: SilenceGate,
     state: State,
     /// Scratch: mass by frames until the next beat, mass by tempo and its neighbours, by slot.
     ahead: Vec<f32>,
@@ -67,23 +69,23 @@ pub struct Tracker {
     by_slot: Vec<f32>,
 }
 
-/// What a [`Tracker`] remembers beside the distribution of the pointer.
+/// The state of a [`Tracker`] beside the distribution of the pointer.
 #[derive(Clone, Copy, Debug)]
 struct State {
     /// Index of the tempo followed.
     tempo: Option<usize>,
-    /// Instant of the last beat decided on, told or not.
+    /// Instant of the last beat decided on, reported or not.
     last: Option<f64>,
     /// Slot of that beat, once the bar is known.
     slot: Option<usize>,
     /// Seconds per beat of the tempo followed.
     period: f64,
-    /// The same, smoothed for telling.
-    told_period: f64,
-    /// The last beat told.
+    /// The same, smoothed for reports.
+    reported_period: f64,
+    /// The last beat reported.
     beat: Option<Beat>,
-    /// The tempo told last, unless it is lost.
-    tempo_told: Option<Tempo>,
+    /// The tempo reported last, unless it is lost.
+    reported_tempo: Option<Tempo>,
     /// Means over the last beats of the onset function's maximum from beat to beat and of the
     /// posterior.
     busy: f32,
@@ -94,7 +96,7 @@ struct State {
     silence: f64,
     without_onset: f64,
     /// It is too quiet to predict.
-    hushed: bool,
+    quiet: bool,
     /// The onset function of the last frames, the newest last.
     recent: [f32; 2 * LATE],
 }
@@ -105,15 +107,15 @@ impl State {
         last: None,
         slot: None,
         period: 0.5,
-        told_period: 0.0,
+        reported_period: 0.0,
         beat: None,
-        tempo_told: None,
+        reported_tempo: None,
         busy: 0.0,
         sure: 0.0,
         strongest: 0.0,
         silence: f64::INFINITY,
         without_onset: f64::INFINITY,
-        hushed: false,
+        quiet: false,
         recent: [0.0; 2 * LATE],
     };
 }
@@ -122,16 +124,16 @@ impl Tracker {
     /// A tracker at the start of a stream.
     ///
     /// # Errors
-    /// Says which setting is out of its range.
+    /// When a setting is out of its range.
     pub fn new(config: &Config) -> Result<Self, Error> {
         config.check()?;
-        let thinner = Thinner::new(config.frame_rate);
-        let space = Space::new(thinner.frame_rate(), config);
+        let decimator = Decimator::new(config.frame_rate);
+        let space = Space::new(decimator.frame_rate(), config);
         let longest = space.intervals.last().copied().unwrap_or(0);
         Ok(Self {
             lead: config.lead,
-            thinner,
-            hearing: Hearing::NEW,
+            decimator,
+            gate: SilenceGate::NEW,
             state: State::NEW,
             // A beat just past its latest report has the next one a whole interval ahead.
             ahead: vec![0.0; longest + LATE + 1],
@@ -143,13 +145,13 @@ impl Tracker {
 
     /// The longest time in seconds between a beat and its report, on the clock of the frames.
     pub fn delay(&self) -> f64 {
-        (LATE + 1) as f64 / self.thinner.frame_rate()
+        (LATE + 1) as f64 / self.decimator.frame_rate()
     }
 
     /// The next beat if the music goes on as it does; `None` while there is no beat.
     pub fn next_beat(&self) -> Option<Beat> {
         let (beat, last) = (self.state.beat?, self.state.last?);
-        self.state.tempo_told?;
+        self.state.reported_tempo?;
         let slot = self.state.slot.map(|s| self.forward.space.slots[s].after);
         Some(Beat {
             time: last + self.state.period,
@@ -159,44 +161,44 @@ impl Tracker {
         })
     }
 
-    /// The tempo now, as last told; `None` while there is none.
+    /// The tempo now, as last reported; `None` while there is none.
     pub fn tempo(&self) -> Option<Tempo> {
-        self.state.tempo_told
+        self.state.reported_tempo
     }
 
-    /// Forgets the stream.
+    /// Resets to the start of a stream.
     pub fn reset(&mut self) {
-        self.thinner.reset();
+        self.decimator.reset();
         self.forward.reset();
-        self.hearing = Hearing::NEW;
+        self.gate = SilenceGate::NEW;
         self.state = State::NEW;
     }
 
-    /// Ends the stream. Beats still ahead are not told: they would be after its end.
+    /// Ends the stream. Beats still ahead are not reported: they would be after its end.
     pub fn finish(&mut self, _out: &mut impl FnMut(Event)) {}
 
-    /// Hears the next frame and says what it decides.
+    /// Takes the next frame and reports the decisions it leads to.
     pub fn push(&mut self, frame: &Frame, out: &mut impl FnMut(Event)) {
-        let Some(frame) = self.thinner.next(frame) else {
+        let Some(frame) = self.decimator.next(frame) else {
             return;
         };
-        if !self.listen(&frame, out) {
+        if !self.observe(&frame, out) {
             return;
         }
-        self.forward.step(&Observation::new(&frame, TEMPER));
+        self.forward.step(&Observation::new(&frame, EXPONENTS));
         let tempo = self.follow_tempo();
         if let Some((ahead, posterior)) = self.find_beat(&frame, tempo) {
             self.decide(&frame, tempo, ahead, posterior, out);
         }
     }
 
-    /// Keeps what is heard; says whether there is anything to follow.
-    fn listen(&mut self, frame: &Frame, out: &mut impl FnMut(Event)) -> bool {
-        let frame_rate = self.thinner.frame_rate();
-        let silent = self.hearing.is_silent(frame.level, frame_rate);
-        let hushed = silent || frame.level < self.hearing.loudest - HUSH;
+    /// Updates levels and maxima; returns whether there is anything to track.
+    fn observe(&mut self, frame: &Frame, out: &mut impl FnMut(Event)) -> bool {
+        let frame_rate = self.decimator.frame_rate();
+        let silent = self.gate.is_silent(frame.level, frame_rate);
+        let quiet = silent || frame.level < self.gate.loudest - QUIET;
         let state = &mut self.state;
-        state.hushed = hushed;
+        state.quiet = quiet;
         state.recent.rotate_left(1);
         state.recent[2 * LATE - 1] = frame.flux;
         state.strongest = state.strongest.max(frame.flux.min(1.0));
@@ -214,10 +216,10 @@ impl Tracker {
             return true;
         }
         if state.tempo.is_some() {
-            if let Some(told) = state.tempo_told {
+            if let Some(reported) = state.reported_tempo {
                 out(Event::Tempo(Tempo {
                     confidence: 0.0,
-                    ..told
+                    ..reported
                 }));
             }
             let (silence, without_onset) = (state.silence, state.without_onset);
@@ -259,7 +261,7 @@ impl Tracker {
             frames += m * self.forward.space.intervals[t] as f64;
         }
         if mass > 0.0 {
-            self.state.period = frames / mass / self.thinner.frame_rate();
+            self.state.period = frames / mass / self.decimator.frame_rate();
         }
         tempo
     }
@@ -272,9 +274,9 @@ impl Tracker {
     }
 
     /// Where the next beat is: seconds ahead, and its posterior probability. `None` while it is
-    /// too early to say.
+    /// too early to decide.
     fn find_beat(&mut self, frame: &Frame, tempo: usize) -> Option<(f64, f32)> {
-        let frame_rate = self.thinner.frame_rate();
+        let frame_rate = self.decimator.frame_rate();
         let (period, late) = (self.state.period, LATE as f64);
         let (mut from, mut to) = (0.0, f64::INFINITY);
         if let Some(last) = self.state.last {
@@ -296,9 +298,9 @@ impl Tracker {
         let smooth = |n: usize| at(n.wrapping_sub(1)) + 2.0 * at(n) + at(n + 1);
         let window = from as usize..ahead.len().min((to as usize).saturating_add(1));
         let best = window.max_by(|&a, &b| smooth(a).total_cmp(&smooth(b)))?;
-        // While it is quiet, only a beat that is about to be given up is looked at.
-        let hushed = self.state.hushed;
-        let due = if hushed {
+        // While it is quiet, a beat is decided on at the last moment.
+        let quiet = self.state.quiet;
+        let due = if quiet {
             best <= 1
         } else {
             best as f64 <= late + (self.lead * frame_rate).round()
@@ -330,7 +332,7 @@ impl Tracker {
         posterior: f32,
         out: &mut impl FnMut(Event),
     ) {
-        let frame_rate = self.thinner.frame_rate();
+        let frame_rate = self.decimator.frame_rate();
         let state = &self.state;
         let earliest = state.beat.map_or(f64::MIN, |b| b.time + 0.5 * state.period);
         let time = (frame.time + ahead.max(-(LATE as f64) / frame_rate)).max(earliest);
@@ -353,7 +355,8 @@ impl Tracker {
             _ => Some(likely),
         };
 
-        // What was heard on this beat is known in part only; the rest counts at the next one.
+        // The onset function around this beat is known in part only; the rest counts at the next
+        // one.
         let around = (AROUND * frame_rate) as usize;
         let newest = state.recent.len() as f64 - 1.0 + ahead * frame_rate;
         let strength = (0..state.recent.len())
@@ -364,19 +367,19 @@ impl Tracker {
         state.strongest = 0.0;
         state.sure += (posterior - state.sure) * FOLLOW;
         let confidence = confidence(posterior, state.busy, state.sure);
-        let told = posterior > LEAST_POSTERIOR && state.busy > LEAST_BUSY && !state.hushed;
-        // Told or not, this beat has been decided on.
+        let report = posterior > LEAST_POSTERIOR && state.busy > LEAST_BUSY && !state.quiet;
+        // Reported or not, this beat has been decided on.
         state.last = Some(time);
-        if !told {
+        if !report {
             return;
         }
-        let change = state.period / state.told_period - 1.0;
-        state.told_period = if change.abs() < 2.0 * SAME_TEMPO {
-            state.told_period + (state.period - state.told_period) * TEMPO_FOLLOW
+        let change = state.period / state.reported_period - 1.0;
+        state.reported_period = if change.abs() < 2.0 * SAME_TEMPO {
+            state.reported_period + (state.period - state.reported_period) * TEMPO_FOLLOW
         } else {
             state.period
         };
-        let bpm = 60.0 / state.told_period;
+        let bpm = 60.0 / state.reported_period;
         let slot = state.slot.map(|s| space.slots[s]);
         let beat = Beat {
             time,
@@ -387,7 +390,7 @@ impl Tracker {
             predicted: time > frame.time,
         };
         let metre = slot.map_or(0, |s| if s.metre > 1 { s.metre } else { 0 });
-        let news = state.tempo_told.is_none_or(|old| {
+        let news = state.reported_tempo.is_none_or(|old| {
             (bpm / old.bpm - 1.0).abs() > TEMPO_STEP || old.beats_per_bar != metre
         });
         state.beat = Some(beat);
@@ -397,7 +400,7 @@ impl Tracker {
                 confidence,
                 beats_per_bar: metre,
             };
-            state.tempo_told = Some(tempo);
+            state.reported_tempo = Some(tempo);
             out(Event::Tempo(tempo));
         }
         out(Event::Beat(beat));
@@ -409,7 +412,7 @@ impl Tracker {
     }
 }
 
-/// The features of the confidence, see [`CONFIDENCE`].
+/// The confidence of a beat, see [`CONFIDENCE`].
 fn confidence(posterior: f32, busy: f32, sure: f32) -> f64 {
     let p = f64::from(posterior).clamp(0.01, 0.99);
     let features = [1.0, (p / (1.0 - p)).ln(), f64::from(busy), f64::from(sure)];

@@ -1,48 +1,48 @@
 //! Beats of a whole stream.
 
-use super::observation::{Observation, Place, Temper, Thinner};
+use super::observation::{Decimator, Exponents, Observation, Position};
 use super::space::Space;
-use super::{Beat, Config, Error, Hearing, logistic};
+use super::{Beat, Config, Error, SilenceGate, logistic};
 use crate::onset::Frame;
 
 /// Chosen on the half of the music that is tuned on.
-const TEMPER: Temper = Temper {
+const EXPONENTS: Exponents = Exponents {
     beat: 0.3,
-    half: 0.27,
+    offbeat: 0.27,
 };
 /// Memory for the way back through the states, in bytes, as long as [`FEWEST_FRAMES`] fit.
 const BUDGET: usize = 16 << 20;
 /// The way back is kept for at least and at most this many frames.
 const FEWEST_FRAMES: usize = 2_000;
 const MOST_FRAMES: usize = 30_000;
-/// Seconds of silence after which it says nothing about the pointer.
-const HUSH: f64 = 1.2;
-/// Seconds of silence in which no beats are told; beats go on through shorter rests.
+/// Seconds of silence after which frames are not observed.
+const SILENCE_IGNORED: f64 = 1.2;
+/// Seconds of silence in which no beats are reported; beats continue through shorter rests.
 const SILENCE: f64 = 4.0;
-/// Seconds after its instant by which a beat has sounded.
+/// Seconds after its instant by which a beat is audible.
 const SOUNDS: f64 = 0.05;
-/// A beat of this strength sounds.
+/// A beat of this strength is audible.
 const AUDIBLE: f64 = 0.1;
-/// Of its neighbours at least this many, and this share, must sound.
+/// Of its neighbours at least this many, and this share, must be audible.
 const FEWEST_AUDIBLE: usize = 3;
 const LEAST_AUDIBLE: f64 = 0.1;
-/// Neighbours on either side that are asked.
+/// Neighbours on either side that count for that.
 const FAR: usize = 16;
 /// The same for the confidence and the tempo.
 const NEIGHBOURS: usize = 6;
 /// Intervals within this share of the middle one make the tempo.
 const STEADY: f64 = 0.1;
-/// Constant and weights of (mean strength of the neighbours, share of them that sound, how much
-/// better beats fit than half-beats) in the log-odds of the confidence; fitted on the half tuned
-/// on.
+/// Constant and weights of (mean strength of the neighbours, share of them that are audible, how
+/// much better beats fit than half-beats) in the log-odds of the confidence; fitted on the half
+/// tuned on.
 const CONFIDENCE: [f64; 4] = [-1.27, 3.4, 1.91, -0.44];
 
 /// In place of a diagonal, of which there are fewer: a jump.
 const JUMPED: u8 = u8::MAX;
 
-/// One frame that may still be part of a beat.
+/// A frame that may still be part of a beat.
 #[derive(Clone, Copy, Debug, Default)]
-struct Heard {
+struct StoredFrame {
     time: f64,
     flux: f32,
     silent: bool,
@@ -52,7 +52,7 @@ struct Heard {
 
 /// A beat on the path.
 #[derive(Clone, Copy, Debug)]
-struct Decided {
+struct DecodedBeat {
     /// Number of the frame at which it starts.
     start: u64,
     time: f64,
@@ -68,9 +68,9 @@ struct Decided {
 /// What it keeps is bounded but for the beats found (at most 1.5 MB an hour): the way back through
 /// the states covers the last frames that fit 16 MiB (five minutes with the default settings), and
 /// what is older is decided by the best path at that moment. Time per frame is constant.
-pub struct Offline {
-    thinner: Thinner,
-    hearing: Hearing,
+pub struct OfflineTracker {
+    decimator: Decimator,
+    gate: SilenceGate,
     space: Space,
     log_diagonals: Vec<Vec<f32>>,
     log_jumps: Vec<f32>,
@@ -92,28 +92,28 @@ pub struct Offline {
     /// … the slot that each metre's first slot came from, …
     back_slot: Vec<u8>,
     /// … and the frame itself.
-    heard: Vec<Heard>,
+    stored: Vec<StoredFrame>,
     window: usize,
     frames: u64,
     silence: f64,
-    decided: Vec<Decided>,
+    decided: Vec<DecodedBeat>,
 }
 
-impl Offline {
+impl OfflineTracker {
     /// At the start of a stream.
     ///
     /// # Errors
-    /// Says which setting is out of its range.
+    /// When a setting is out of its range.
     pub fn new(config: &Config) -> Result<Self, Error> {
         config.check()?;
-        let thinner = Thinner::new(config.frame_rate);
-        let space = Space::new(thinner.frame_rate(), config);
+        let decimator = Decimator::new(config.frame_rate);
+        let space = Space::new(decimator.frame_rate(), config);
         let (n, slots) = (space.tempi(), space.slots.len());
         let window = (BUDGET / (n * slots)).clamp(FEWEST_FRAMES, MOST_FRAMES);
         let others = space.starts.len().saturating_sub(1).max(1) as f32;
         let mut offline = Self {
-            thinner,
-            hearing: Hearing::NEW,
+            decimator,
+            gate: SilenceGate::NEW,
             log_diagonals: space
                 .changes
                 .diagonals
@@ -136,7 +136,7 @@ impl Offline {
             back: vec![0; window * slots * n],
             back_jump: vec![0; window * slots],
             back_slot: vec![0; window * space.starts.len()],
-            heard: vec![Heard::default(); window],
+            stored: vec![StoredFrame::default(); window],
             window,
             frames: 0,
             silence: 0.0,
@@ -149,8 +149,8 @@ impl Offline {
 
     /// Forgets the stream.
     pub fn reset(&mut self) {
-        self.thinner.reset();
-        self.hearing = Hearing::NEW;
+        self.decimator.reset();
+        self.gate = SilenceGate::NEW;
         self.head.fill(0);
         self.frames = 0;
         self.silence = 0.0;
@@ -166,7 +166,7 @@ impl Offline {
 
     /// Takes the next frame.
     pub fn push(&mut self, frame: &Frame) {
-        let Some(frame) = self.thinner.next(frame) else {
+        let Some(frame) = self.decimator.next(frame) else {
             return;
         };
         if self.frames - self.oldest() == self.window as u64 {
@@ -174,23 +174,25 @@ impl Offline {
             self.decide(self.frames - self.window as u64 / 4);
             self.rescale();
         }
-        let frame_rate = self.thinner.frame_rate();
-        let silent = self.hearing.is_silent(frame.level, frame_rate);
+        let frame_rate = self.decimator.frame_rate();
+        let silent = self.gate.is_silent(frame.level, frame_rate);
         self.silence = if silent {
             self.silence + 1.0 / frame_rate
         } else {
             0.0
         };
-        let observed = Observation::new(&frame, TEMPER);
+        let observed = Observation::new(&frame, EXPONENTS);
         let place = (self.frames % self.window as u64) as usize;
-        self.heard[place] = Heard {
+        self.stored[place] = StoredFrame {
             time: frame.time,
             flux: frame.flux,
             silent,
-            beat: observed.log(Place::Back).max(observed.log(Place::Down)),
+            beat: observed
+                .log(Position::Backbeat)
+                .max(observed.log(Position::Downbeat)),
         };
-        // Long silence says nothing about the pointer.
-        let observed = (self.silence < HUSH).then_some(&observed);
+        // Long silence is no evidence about the pointer.
+        let observed = (self.silence < SILENCE_IGNORED).then_some(&observed);
         self.step(place, observed);
         self.frames += 1;
     }
@@ -231,7 +233,7 @@ impl Offline {
                     if x > best.1 { (n, x) } else { best }
                 })
         };
-        let half = observed.map_or(0.0, |o| o.log(Place::Half));
+        let half = observed.map_or(0.0, |o| o.log(Position::Offbeat));
         let mut metre = 0;
         for (s, slot) in space.slots.iter().enumerate() {
             let mut from = slot.before;
@@ -273,7 +275,7 @@ impl Offline {
             for (back, &came) in back.iter_mut().zip(&self.came) {
                 *back = came as u8;
             }
-            let on = observed.map_or(0.0, |o| o.log(slot.place));
+            let on = observed.map_or(0.0, |o| o.log(slot.position));
             for tempo in 0..n {
                 let ring = &mut self.score[space.ring(s, tempo)];
                 let (head, region) = (self.head[tempo], space.region[tempo]);
@@ -341,42 +343,42 @@ impl Offline {
         self.decided[known..].reverse();
     }
 
-    fn at(&self, frame: u64) -> Option<&Heard> {
+    fn at(&self, frame: u64) -> Option<&StoredFrame> {
         (frame < self.frames && frame + self.window as u64 >= self.frames)
-            .then(|| &self.heard[(frame % self.window as u64) as usize])
+            .then(|| &self.stored[(frame % self.window as u64) as usize])
     }
 
     /// The beat that starts at frame `start`; its instant is where in its region the onset function
     /// is, or its centre.
-    fn beat(&self, start: u64, slot: usize, tempo: usize) -> Decided {
-        let frame_rate = self.thinner.frame_rate();
+    fn beat(&self, start: u64, slot: usize, tempo: usize) -> DecodedBeat {
+        let frame_rate = self.decimator.frame_rate();
         let region = self.space.region[tempo] as u64;
         let half = start + self.space.intervals[tempo] as u64 / 2;
-        let first = self.at(start).map_or(0.0, |heard| heard.time);
+        let first = self.at(start).map_or(0.0, |frame| frame.time);
         let centre = (region as f64 - 1.0) / 2.0 / frame_rate;
         let (mut weights, mut offsets, mut strength) = (1e-3, 1e-3 * centre, 0.0f32);
         let (mut fit, mut fit_half) = (f32::MIN, f32::MIN);
         for n in 0..region {
-            if let Some(heard) = self.at(start + n) {
-                let weight = f64::from(heard.flux).powi(2);
+            if let Some(frame) = self.at(start + n) {
+                let weight = f64::from(frame.flux).powi(2);
                 weights += weight;
-                offsets += weight * (heard.time - first);
-                strength = strength.max(heard.flux);
-                fit = fit.max(heard.beat);
+                offsets += weight * (frame.time - first);
+                strength = strength.max(frame.flux);
+                fit = fit.max(frame.beat);
             }
-            if let Some(heard) = self.at(half + n) {
-                fit_half = fit_half.max(heard.beat);
+            if let Some(frame) = self.at(half + n) {
+                fit_half = fit_half.max(frame.beat);
             }
         }
         let sounds = start + region / 2 + (SOUNDS * frame_rate) as u64;
         let long = (SILENCE * frame_rate) as u64;
-        let silent = |n: u64| self.at(n).is_some_and(|heard| heard.silent);
+        let silent = |n: u64| self.at(n).is_some_and(|frame| frame.silent);
         let after = (sounds..sounds + long).take_while(|&n| silent(n)).count();
         let before = (sounds.saturating_sub(long)..sounds)
             .rev()
             .take_while(|&n| silent(n))
             .count();
-        Decided {
+        DecodedBeat {
             start,
             time: first + offsets / weights,
             strength: f64::from(strength),
@@ -396,8 +398,9 @@ impl Offline {
         let mut beats: Vec<Beat> = Vec::with_capacity(decided.len());
         for (n, beat) in decided.iter().enumerate() {
             let near = &decided[around(n, NEIGHBOURS)];
-            let mean =
-                |of: &dyn Fn(&Decided) -> f64| near.iter().map(of).sum::<f64>() / near.len() as f64;
+            let mean = |of: &dyn Fn(&DecodedBeat) -> f64| {
+                near.iter().map(of).sum::<f64>() / near.len() as f64
+            };
             let strength = mean(&|b| b.strength);
             let far = &decided[around(n, FAR)];
             let audible = far.iter().filter(|b| b.strength > AUDIBLE).count();

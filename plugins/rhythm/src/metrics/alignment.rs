@@ -1,7 +1,8 @@
 //! How well the beats of a motion lie on those of a music, against chance.
 //!
-//! Dances move so often that some movement is near any beat: a hit rate says nothing without what the same beats score
-//! when they are slid past the music, their circular-shift null. In all functions times are seconds and ascending.
+//! Dances move so often that some movement is near any beat: a hit rate means nothing without what
+//! the same beats score when they are slid past the music, their circular-shift null. In all
+//! functions times are seconds and ascending.
 
 use super::nearest;
 
@@ -9,26 +10,26 @@ use super::nearest;
 pub const NARROW: f64 = 0.05;
 /// The wider window in seconds in which a beat is hit.
 pub const WIDE: f64 = 0.1;
-/// The farthest that music and motion are looked for apart, in seconds, by [`offset`].
+/// The largest offset between music and motion, in seconds, that [`offset`] searches.
 pub const FARTHEST: f64 = 0.5;
 
 /// Shifts of a null. Many, and a prime, so that they do not fall in with the beats.
 const SHIFTS: usize = 251;
-/// Half the width of the window in which [`offset`] counts differences as alike, in seconds.
+/// Half the width of the window in which [`offset`] counts differences as equal, in seconds.
 const ALIKE: f64 = 0.05;
 /// The share of its pairs that a difference loses that is the farthest.
 const FAR: f64 = 0.2;
 
-/// The share of `reference` with one of `estimate` within ± `window` seconds, the ends included; none without
-/// `reference`.
+/// The share of `reference` with one of `estimate` within ± `window` seconds, the ends included;
+/// none without `reference`.
 #[must_use]
 pub fn hit_rate(reference: &[f64], estimate: &[f64], window: f64) -> Option<f64> {
     let hits = differences(reference, estimate).filter(|d| d.abs() <= window);
     share(hits.count(), reference.len())
 }
 
-/// The mean of a score over circular shifts of `estimate` within `span`, from its start to its end in seconds; none
-/// where the span is empty or the score is none.
+/// The mean of a score over circular shifts of `estimate` within `span`, from its start to its end
+/// in seconds; none where the span is empty or the score is none.
 ///
 /// Times outside of the span come back into it, as if it were wound up on a circle.
 #[must_use]
@@ -55,9 +56,9 @@ pub fn shift_null(
     Some(sum / SHIFTS as f64)
 }
 
-/// By how many seconds `estimate` is late against `reference`: the difference that most pairs of the two have, give
-/// or take 50 ms, within ± `farthest`; of those that nearly as many have, that which is nearest to 0. None where no
-/// pair is so near.
+/// By how many seconds `estimate` is late against `reference`: the difference that most pairs of
+/// the two have, give or take 50 ms, within ± `farthest`; of those that nearly as many have, that
+/// which is nearest to 0. None where no pair is so near.
 #[must_use]
 pub fn offset(reference: &[f64], estimate: &[f64], farthest: f64) -> Option<f64> {
     let mut pairs: Vec<f64> = Vec::new();
@@ -118,7 +119,8 @@ pub struct Alignment {
     pub music: usize,
     /// Beats of the motion.
     pub motion: usize,
-    /// By how many seconds the motion is late, as [`offset`] within ± [`FARTHEST`]; none where nothing is near.
+    /// By how many seconds the motion is late, as [`offset`] within ± [`FARTHEST`]; none where
+    /// nothing is near.
     pub offset: Option<f64>,
     /// [`hit_rate`] of the music's beats within [`NARROW`] and [`WIDE`].
     pub hits: [f64; 2],
@@ -129,8 +131,8 @@ pub struct Alignment {
 }
 
 impl Alignment {
-    /// Of the beats within `span`, from its start to its end in seconds; none without any of the music or of the
-    /// motion in it.
+    /// Of the beats within `span`, from its start to its end in seconds; none without any of the
+    /// music or of the motion in it.
     #[must_use]
     pub fn new(music: &[f64], motion: &[f64], span: [f64; 2]) -> Option<Self> {
         let [music, motion] = [music, motion].map(|times| {

@@ -16,7 +16,7 @@ pub const ONSET_WINDOW: f64 = 0.05;
 pub const BEAT_WINDOW: f64 = 0.07;
 /// Beats before this many seconds do not count: see [`trim`].
 pub const FIRST_BEAT: f64 = 5.0;
-/// Tolerance of [`continuity`], of phase and of period alike, as a share of the beat's interval.
+/// Tolerance of [`continuity`], for both phase and period, as a share of the beat's interval.
 const CONTINUITY: f64 = 0.175;
 
 /// Precision, recall and their harmonic mean.
@@ -139,7 +139,7 @@ fn at_level(reference: &[f64], estimate: &[f64]) -> (f64, f64) {
     (longest as f64 / count, total as f64 / count)
 }
 
-/// Whether estimate `m` fits reference `n` in phase and in period. The interval looked at is the
+/// Whether estimate `m` fits reference `n` in phase and in period. The interval compared is the
 /// one before, or the one after where there is none before.
 fn is_right(reference: &[f64], n: usize, estimate: &[f64], m: usize) -> bool {
     let before = |times: &[f64], i: usize| (i > 0).then(|| times[i] - times[i - 1]);

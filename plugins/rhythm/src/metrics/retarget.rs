@@ -1,4 +1,4 @@
-//! What a retimed video looks like, apart from whether it meets its music.
+//! Smoothness of a retimed video, apart from whether it is aligned with its music.
 
 use super::nearest;
 
@@ -28,8 +28,9 @@ pub struct Retiming {
     pub coverage: f64,
 }
 
-/// Measures a retimed video: `shown` is the instant of the source, in seconds, that each output picture is taken from,
-/// `tick` the seconds from one to the next, and `frames` are the instants of the source's frames, ascending.
+/// Measures a retimed video: `shown` is the instant of the source, in seconds, that each output
+/// picture is taken from, `tick` the seconds from one to the next, and `frames` are the instants of
+/// the source's frames, ascending.
 ///
 /// All figures are 0 without pictures or frames, or with a tick that is not positive.
 #[must_use]
@@ -99,7 +100,8 @@ mod tests {
 
     #[test]
     fn freezes_and_leaps_are_seen() {
-        // A frame that stays for three pictures more, then a leap of four frames, then past the end.
+        // A frame that stays for three pictures more, then a leap of four frames, then past the
+        // end.
         let mut shown = vec![0.0, 0.04, 0.04, 0.04, 0.04, 0.2];
         shown.extend([8.0, 8.04]);
         let found = retiming(&shown, 0.04, &frames());

@@ -1,9 +1,11 @@
-//! Flow in colours: the wheel of the Middlebury benchmark (Baker et al., "A Database and Evaluation Methodology for
-//! Optical Flow", IJCV 2011). White is still, red is to the right, yellow down, blue and violet to the left and up.
+//! Flow in colours: the wheel of the Middlebury benchmark (Baker et al., "A Database and Evaluation
+//! Methodology for Optical Flow", IJCV 2011). White is still, red is to the right, yellow down,
+//! blue and violet to the left and up.
 
 use super::Flow;
 
-/// Colours between two corners of the wheel, and how the corner begins and what changes: red to yellow and on.
+/// Colours between two corners of the wheel, and how the corner begins and what changes: red to
+/// yellow and on.
 const ARCS: [(usize, [f32; 3], [f32; 3]); 6] = [
     (15, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]),
     (6, [1.0, 1.0, 0.0], [-1.0, 0.0, 0.0]),

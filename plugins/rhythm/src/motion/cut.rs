@@ -1,4 +1,4 @@
-//! Where flow tells nothing: a scene that is cut, and a frame that is shown again.
+//! Where flow means nothing: at a cut, and at a frame that repeats the one before.
 
 /// What lies between two frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,18 +15,20 @@ pub enum Change {
 const LEVELS: usize = 64;
 /// Columns and rows of cells that are compared.
 const CELLS: usize = 4;
-/// Mean differences below this, of 0 to 1, are those of coding the same picture anew.
+/// Mean differences below this, of 0 to 1, are those of encoding the same picture again.
 const SAME: f64 = 1.0 / 1024.0;
 /// A cut changes so much of most cells' histograms, and half as much of the whole picture's.
 const OTHER: f64 = 0.35;
 /// Pictures that differ by less than this, in the mean, are of one scene.
 const ONE_SCENE: f64 = 0.08;
 
-/// Compares two pictures of equal size: RGB planes one after the other, 0 to 1, as networks take them.
+/// Compares two pictures of equal size: RGB planes one after the other, 0 to 1, as networks take
+/// them.
 ///
-/// A cut changes the brightness of most parts of the picture at once, which motion does not: histograms of 4 × 4 cells
-/// are compared, and those of the whole picture too, since fast motion only carries brightness from cell to cell. What
-/// the whole picture gains or loses, as by a flash, does not count.
+/// A cut changes the brightness of most parts of the picture at once, which motion does not:
+/// histograms of 4 × 4 cells are compared, and those of the whole picture too, since fast motion
+/// only carries brightness from cell to cell. What the whole picture gains or loses, as by a flash,
+/// does not count.
 #[must_use]
 pub fn change(before: &[f32], now: &[f32], width: usize) -> Change {
     let pixels = before.len() / 3;
@@ -65,7 +67,7 @@ impl Brightness {
         let pixels = picture.len() / 3;
         let height = pixels / width;
         let channel = |n: usize, at: usize| picture.get(n * pixels + at).copied().unwrap_or(0.0);
-        // Every other pixel of every other row says as much.
+        // Every other pixel of every other row is enough.
         let columns = width.div_ceil(2);
         let rows = height.div_ceil(2);
         let grey: Vec<f32> = (0..columns * rows)
@@ -75,7 +77,8 @@ impl Brightness {
         let mean = grey.iter().sum::<f32>() / grey.len().max(1) as f32;
         let mut histograms = vec![[0.0f64; LEVELS]; CELLS * CELLS + 1];
         for (at, grey) in grey.iter().enumerate() {
-            // From the mean, −1 to 1; between two levels it counts for either, so that nothing hangs on rounding.
+            // From the mean, −1 to 1; between two levels it counts for either, so that nothing
+            // hangs on rounding.
             let level = ((grey - mean + 1.0) / 2.0).clamp(0.0, 1.0) * (LEVELS - 2) as f32;
             let share = f64::from(level.fract());
             let cell = at / columns * CELLS / rows * CELLS + at % columns * CELLS / columns;
@@ -87,8 +90,8 @@ impl Brightness {
         Self { histograms }
     }
 
-    /// The share of a cell's pixels whose level is another. Those that went but one level, as levels end somewhere, count
-    /// half.
+    /// The share of a cell's pixels whose level is another. Those that went but one level, as
+    /// levels end somewhere, count half.
     fn differs(&self, other: &Self, cell: usize) -> f64 {
         let (a, b) = (&self.histograms[cell], &other.histograms[cell]);
         let smooth = |h: &[f64; LEVELS], n: usize| {

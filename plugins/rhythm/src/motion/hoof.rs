@@ -1,4 +1,5 @@
-//! The histogram of oriented optical flow: MuDaR equations 3 and 4, after Chaudhry et al., CVPR 2009.
+//! The histogram of oriented optical flow: MuDaR equations 3 and 4, after Chaudhry et al., CVPR
+//! 2009.
 
 use std::f32::consts::{FRAC_PI_2, PI, TAU};
 
@@ -16,9 +17,10 @@ const EDGE: f32 = 1e-6;
 
 /// Sums the magnitudes of flow by direction.
 ///
-/// Bin `k` of `B` is centred on the angle θ = 2πk/B, from the right (0) by down (π/2), as the rows of a picture go. As
-/// equation 4 is printed, |θ − φ| ≤ 2π/B, it reaches from the centre of the bin before to that of the bin after, ends
-/// included: each vector counts in two bins, or in three where it points at the very centre of one.
+/// Bin `k` of `B` is centred on the angle θ = 2πk/B, from the right (0) by down (π/2), as the rows
+/// of a picture go. As equation 4 is printed, |θ − φ| ≤ 2π/B, it reaches from the centre of the bin
+/// before to that of the bin after, ends included: each vector counts in two bins, or in three
+/// where it points at the very centre of one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hoof {
     /// The directions of the centres: cosine and sine.
@@ -50,8 +52,9 @@ impl Hoof {
         self.grid(flow, [1, 1])
     }
 
-    /// The histograms of the cells of a grid of `[columns, rows]`, cell by cell, row by row: `rows × columns × bins`
-    /// values, which add up to [`histogram`](Self::histogram). Without columns or rows there are none.
+    /// The histograms of the cells of a grid of `[columns, rows]`, cell by cell, row by row:
+    /// `rows × columns × bins` values, which add up to [`histogram`](Self::histogram). Without columns or
+    /// rows there are none.
     #[must_use]
     pub fn grid(&self, flow: &Flow<'_>, [columns, rows]: [usize; 2]) -> Vec<f64> {
         let bins = self.bins();
@@ -82,8 +85,8 @@ impl Hoof {
         let Some([cos, sin]) = self.centres.get(nearest) else {
             return;
         };
-        // On which side of the centre it points is exact, whatever the angle's rounding: half-way between two centres
-        // either is as good a neighbour of the other.
+        // On which side of the centre it points is exact, whatever the angle's rounding: half-way
+        // between two centres either is as good a neighbour of the other.
         let side = (cos * y - sin * x) / magnitude;
         let (first, count) = match side {
             side if side.abs() < EDGE => (nearest + bins - 1, 3),
@@ -98,8 +101,8 @@ impl Hoof {
     }
 }
 
-/// The angle of a vector, 0 to 2π, to within 2e-5: a polynomial for the arctangent (Abramowitz & Stegun 4.4.49), several
-/// times as fast as the exact one.
+/// The angle of a vector, 0 to 2π, to within 2e-5: a polynomial for the arctangent (Abramowitz &
+/// Stegun 4.4.49), several times as fast as the exact one.
 fn angle(x: f32, y: f32) -> f32 {
     let (a, b) = (x.abs(), y.abs());
     let ratio = a.min(b) / a.max(b);

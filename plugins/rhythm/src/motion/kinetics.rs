@@ -12,14 +12,15 @@ pub struct Kinetics {
     pub magnitude: f64,
     /// The motion of the camera, to the right and down: the median of either component.
     pub camera: [f64; 2],
-    /// The mean length of what moves beside the camera, less the camera's own motion; 0 where nothing does.
+    /// The mean length of what moves beside the camera, less the camera's own motion; 0 where
+    /// nothing does.
     pub foreground: f64,
     /// The share of the picture that moves beside the camera.
     pub moving: f64,
 }
 
 impl Kinetics {
-    /// What a flow tells. Where nothing is known, nothing moves.
+    /// The kinetics of a flow. Unknown vectors count as no motion.
     #[must_use]
     pub fn new(flow: &Flow<'_>) -> Self {
         let vectors: Vec<[f32; 2]> = flow.vectors().flatten().collect();
@@ -55,9 +56,10 @@ impl Kinetics {
     }
 }
 
-/// How much motion ends from one frame to the next: what each direction loses, added up over the directions, so that
-/// a turn counts as much as a stop (Davis & Agrawala, "Visual Rhythm and Beat", SIGGRAPH 2018, for which they have the
-/// name of directional deceleration). Both are histograms of [`super::hoof::Hoof`].
+/// How much motion ends from one frame to the next: what each direction loses, added up over the
+/// directions, so that a turn counts as much as a stop (Davis & Agrawala, "Visual Rhythm and Beat",
+/// SIGGRAPH 2018, for which they have the name of directional deceleration). Both are histograms of
+/// [`super::hoof::Hoof`].
 #[must_use]
 pub fn deceleration(before: &[f64], now: &[f64]) -> f64 {
     let losses = before.iter().zip(now).map(|(before, now)| before - now);
@@ -69,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_dancer_is_told_from_the_camera() {
+    fn the_dancer_is_separated_from_the_camera() {
         // A pan to the left; a quarter of the picture goes down.
         let (x, y): (Vec<f32>, Vec<f32>) = (0..64)
             .map(|n| if n % 4 == 0 { (-3.0, 4.0) } else { (-3.0, 0.0) })

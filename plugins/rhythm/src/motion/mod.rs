@@ -1,5 +1,5 @@
-//! What dense optical flow tells about motion: its histogram of orientations ([`hoof`]), its kinematics
-//! ([`kinetics`]), its colours ([`colour`]), and where it tells nothing ([`cut`]).
+//! Features of dense optical flow: its histogram of orientations ([`hoof`]), its kinematics
+//! ([`kinetics`]), its colours ([`colour`]), and where it means nothing ([`cut`]).
 
 pub mod colour;
 pub mod cut;
@@ -8,8 +8,8 @@ pub mod kinetics;
 
 /// A dense flow from one picture to the next, in the two planes that networks give it in.
 ///
-/// Vectors are pixels of the analysed picture per pair of frames, to the right and down. Those that are not finite are
-/// not known, and count nowhere.
+/// Vectors are pixels of the analysed picture per pair of frames, to the right and down. Those that
+/// are not finite are not known, and count nowhere.
 #[derive(Debug, Clone, Copy)]
 pub struct Flow<'a> {
     width: usize,

@@ -2,7 +2,7 @@
 
 /// Finds the steepest rise of the energy in the last 55 ms, to a millisecond.
 ///
-/// A spectral frame knows the attack to about its hop. What it cannot tell, the samples can: for
+/// A spectral frame locates the attack to about its hop. The samples locate it better: for
 /// every millisecond, the energy of the next four is set against that of the twelve before, for
 /// the signal and for its first difference (where a soft attack over a loud bass still shows), and
 /// the largest mean of the two logarithms wins.
@@ -16,7 +16,7 @@ pub struct Locator {
 /// The instant of an attack.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attack {
-    /// Samples from the attack to the end of what was given.
+    /// Samples from the attack to the end of the input.
     pub age: usize,
     /// Natural logarithm of the rise of energy there.
     pub rise: f32,
@@ -26,13 +26,13 @@ impl Locator {
     const BLOCKS: usize = 55;
     const BEFORE: usize = 12;
     const AFTER: usize = 4;
-    /// Attacks are looked for this many blocks before the end, at most and at least.
+    /// Attacks are searched for in this range of blocks before the end.
     const RANGE: std::ops::RangeInclusive<usize> = 2..=36;
     /// Share of the mean energy that is added to both sides, against ratios of nearly nothing.
     const GROUND: f32 = 0.01;
-    /// Rise of energy, as its natural logarithm, at which the samples begin to be believed, and
-    /// above which they alone are.
-    const BELIEVED: (f32, f32) = (0.3, 1.0);
+    /// Rise of energy, as its natural logarithm, from which the position found in the samples is
+    /// used, and from which it alone is.
+    const TRUSTED: (f32, f32) = (0.3, 1.0);
     /// How much each squared millisecond off the expected age costs.
     const STRAY: f32 = 0.002;
 
@@ -51,12 +51,12 @@ impl Locator {
     }
 
     /// Seconds from the attack in `samples` ([`Self::span`] of them at `rate` Hz) to their end: as
-    /// the samples show it, or `expected` where they do not.
+    /// found in the samples, or `expected` where they show no clear rise.
     pub fn age(&mut self, samples: &[f32], expected: f64, rate: f64) -> f64 {
         let attack = self.locate(samples, expected * rate);
-        let (from, to) = Self::BELIEVED;
-        let belief = f64::from(((attack.rise - from) / (to - from)).clamp(0.0, 1.0));
-        belief * attack.age as f64 / rate + (1.0 - belief) * expected
+        let (from, to) = Self::TRUSTED;
+        let trust = f64::from(((attack.rise - from) / (to - from)).clamp(0.0, 1.0));
+        trust * attack.age as f64 / rate + (1.0 - trust) * expected
     }
 
     /// The attack in `samples` ([`Self::span`] of them), `expected` of them before the end.

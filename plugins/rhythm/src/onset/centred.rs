@@ -1,4 +1,4 @@
-//! The methods that look at centred frames and wait for what follows: MuDaR's and librosa's.
+//! The methods with centred frames and look-ahead: MuDaR's and librosa's.
 
 use super::librosa;
 use super::mudar::{self, Envelope};
@@ -153,7 +153,7 @@ impl Centred {
             missing -= part;
         }
         while self.picker.pending() > 0 {
-            let found = self.picker.judge(self.scale);
+            let found = self.picker.decide(self.scale);
             self.report(found, out);
         }
     }

@@ -25,19 +25,19 @@ pub(super) struct Learned {
     hop: usize,
     framer: Framer,
     features: LogBands,
-    /// What the network cannot know of a style it never heard, the plain onset function may.
+    /// Supports the network in styles that were not in its training data.
     function: SuperFlux,
     norms: [Normaliser; 4],
     network: Box<dyn Network>,
     block: usize,
     threshold: f32,
     /// Features of the frames that wait, and the frames.
-    heard: Vec<f32>,
+    pending_features: Vec<f32>,
     waiting: Vec<Waiting>,
     activations: Vec<Activation>,
     picker: Picker,
     locator: Locator,
-    /// Why the network stopped; nothing is heard from then on.
+    /// Why the network stopped; nothing is detected from then on.
     failure: Option<Failure>,
     failed: bool,
 }
@@ -50,13 +50,13 @@ impl Learned {
         let hop = rate / FRAME_RATE;
         let locator = Locator::new(rate);
         let block = network.block().max(1);
-        // An onset is told two frames after its own, and a block is heard at its end.
+        // An onset is reported two frames after its own, and a block is processed at its end.
         let behind = (hop.ceil() as usize) * (block + 2);
         Self {
             framer: Framer::new(features.frame_len().max(locator.span() + behind), hop, 0),
             rate,
             hop: hop.round() as usize,
-            heard: Vec::with_capacity(block * BANDS),
+            pending_features: Vec::with_capacity(block * BANDS),
             waiting: Vec::with_capacity(block),
             activations: Vec::with_capacity(block),
             features,
@@ -78,15 +78,15 @@ impl Learned {
         self.function.reset();
         self.norms.iter_mut().for_each(Normaliser::reset);
         self.network.reset();
-        self.heard.clear();
+        self.pending_features.clear();
         self.waiting.clear();
         self.picker = Picker::NEW;
         self.failure = None;
         self.failed = false;
     }
 
-    /// Seconds from the attack to its report: to the end of its frame, and one frame to see that
-    /// it was the highest; more where frames wait for their block.
+    /// Seconds from the attack to its report: to the end of its frame, and one more to confirm
+    /// the maximum; longer where frames wait for their block.
     pub fn delay(&self) -> f64 {
         self.network.delay() + (1.0 + self.block as f64) / FRAME_RATE
     }
@@ -103,13 +103,14 @@ impl Learned {
             if frame.is_none() {
                 continue;
             }
-            let at = self.heard.len();
-            self.heard.resize(at + BANDS, 0.0);
+            let at = self.pending_features.len();
+            self.pending_features.resize(at + BANDS, 0.0);
             let frame = self.framer.last(self.function.frame_len());
             let flux = self.function.next(frame);
-            // Both look at the same spectrum.
+            // Both use the same spectrum.
             let magnitude = self.function.magnitude();
-            self.features.of_magnitude(magnitude, &mut self.heard[at..]);
+            self.features
+                .of_magnitude(magnitude, &mut self.pending_features[at..]);
             let [all, low, mid, high] = &mut self.norms;
             self.waiting.push(Waiting {
                 flux: Flux {
@@ -127,7 +128,7 @@ impl Learned {
         }
     }
 
-    /// Hears the frames that still wait for their block.
+    /// Processes the frames that still wait for their block.
     pub fn finish(&mut self, events: &mut impl FnMut(Event)) {
         if !self.waiting.is_empty() {
             self.run(events);
@@ -137,14 +138,16 @@ impl Learned {
     fn run(&mut self, events: &mut impl FnMut(Event)) {
         self.activations.clear();
         if !self.failed
-            && let Err(failure) = self.network.run(&self.heard, &mut self.activations)
+            && let Err(failure) = self
+                .network
+                .run(&self.pending_features, &mut self.activations)
         {
             self.failure = Some(failure);
             self.failed = true;
             self.activations.clear();
         }
         let delay = self.network.delay();
-        for (frame, heard) in self.waiting.drain(..).zip(&self.activations) {
+        for (frame, activation) in self.waiting.drain(..).zip(&self.activations) {
             let end = frame.end as f64 / self.rate;
             events(Event::Frame(Frame {
                 time: end - delay,
@@ -153,9 +156,9 @@ impl Learned {
                 mid: frame.flux.mid,
                 high: frame.flux.high,
                 level: frame.level,
-                activation: Some(*heard),
+                activation: Some(*activation),
             }));
-            let Some(height) = self.picker.next(heard.onset, self.threshold) else {
+            let Some(height) = self.picker.next(activation.onset, self.threshold) else {
                 continue;
             };
             // The frame before this one was the peak.
@@ -170,7 +173,7 @@ impl Learned {
                 confidence: f64::from(height),
             }));
         }
-        self.heard.clear();
+        self.pending_features.clear();
     }
 }
 
@@ -204,7 +207,7 @@ impl Picker {
 mod tests {
     use super::*;
 
-    /// Says "onset" where the features rise, and stops at frame `until`.
+    /// Reports an onset where the features rise, and fails at frame `until`.
     struct Rises {
         block: usize,
         before: f32,
@@ -238,7 +241,7 @@ mod tests {
         }
     }
 
-    fn hear(block: usize, until: usize) -> (Learned, Vec<Event>) {
+    fn detect(block: usize, until: usize) -> (Learned, Vec<Event>) {
         // A click each 310 ms.
         let samples: Vec<f32> = (0..88_200)
             .map(|n| if n % 13_671 < 40 { 0.5 } else { 0.0 })
@@ -257,7 +260,7 @@ mod tests {
 
     #[test]
     fn blocks_change_when_and_not_what() {
-        let (_, one) = hear(1, usize::MAX);
+        let (_, one) = detect(1, usize::MAX);
         let frames = one.iter().filter(|e| matches!(e, Event::Frame(_))).count();
         let onsets: Vec<f64> = one
             .iter()
@@ -270,12 +273,12 @@ mod tests {
         for (n, time) in onsets.iter().enumerate() {
             assert!((time - 0.31 * n as f64).abs() < 0.01, "{onsets:?}");
         }
-        assert_eq!(hear(16, usize::MAX).1, one);
+        assert_eq!(detect(16, usize::MAX).1, one);
     }
 
     #[test]
-    fn a_network_that_stops_says_why_once() {
-        let (mut learned, events) = hear(1, 50);
+    fn a_network_that_fails_reports_the_reason_once() {
+        let (mut learned, events) = detect(1, 50);
         assert_eq!(
             events
                 .iter()
@@ -289,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peak_is_told_once_one_frame_late() {
+    fn a_peak_is_reported_once_one_frame_late() {
         let mut picker = Picker::NEW;
         let mut seen = Vec::new();
         for n in 0..40 {

@@ -16,7 +16,7 @@ use learned::Learned;
 use peak::Trigger;
 use superflux::SuperFlux;
 
-/// How onsets are heard.
+/// How onsets are detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Method {
     /// SuperFlux with causal peak picking, the default: see [`superflux`].
@@ -53,7 +53,7 @@ impl Config {
     }
 }
 
-/// The lowest sample rate, in Hz, that onsets are heard at.
+/// The lowest sample rate, in Hz, at which onsets can be detected.
 pub const MIN_RATE: u32 = 8_000;
 
 /// Why a [`Detector`] cannot be made.
@@ -84,10 +84,10 @@ impl std::error::Error for Error {}
 /// One value of the onset function.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Frame {
-    /// Seconds since the first sample: the instant that this value speaks about, bias removed.
+    /// Seconds since the first sample: the instant that this value belongs to, bias removed.
     pub time: f64,
-    /// The onset function, ≥ 0, normalised by the stream's own recent peaks: alike at any level,
-    /// about 0 in silence and in stationary noise, about 1 at a strong onset.
+    /// The onset function, ≥ 0, normalised by the stream's own recent peaks: independent of the
+    /// level, about 0 in silence and in stationary noise, about 1 at a strong onset.
     pub flux: f32,
     /// The same of the band below 200 Hz.
     pub low: f32,
@@ -97,7 +97,7 @@ pub struct Frame {
     pub high: f32,
     /// RMS level since the last frame in dB relative to full scale, −120 at least.
     pub level: f32,
-    /// What a network says, where there is one.
+    /// Output of the network, where there is one.
     pub activation: Option<Activation>,
 }
 
@@ -112,7 +112,7 @@ pub struct Onset {
     pub confidence: f64,
 }
 
-/// What a [`Detector`] says.
+/// Output of a [`Detector`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
     /// The next value of the onset function; they come at [`Detector::frame_rate`].
@@ -134,7 +134,7 @@ pub struct Flux {
     pub high: f32,
 }
 
-/// What a method says of a stream, before normalisation.
+/// Output of a method, before normalisation.
 enum Reported {
     /// The function's value, with its instant and level.
     Frame(Flux, Frame),
@@ -153,8 +153,8 @@ fn level(samples: &[f32]) -> f32 {
     (10.0 * power.log10()).max(-120.0)
 }
 
-/// Turns a raw flux into one that is alike at any level and rests at zero: subtracts the local
-/// mean, divides by a slow envelope of its own peaks.
+/// Makes a raw flux independent of the level, with zero as its baseline: subtracts the local mean,
+/// divides by a slow envelope of its own peaks.
 struct Normaliser {
     mean: f32,
     peak: f32,
@@ -196,7 +196,7 @@ impl Normaliser {
     }
 }
 
-/// Hears onsets in a stream of mono samples, pushed in pieces of any size.
+/// Detects onsets in a stream of mono samples, pushed in pieces of any size.
 ///
 /// ```
 /// use dance_rhythm::onset::{Config, Detector, Event, Method};
@@ -271,8 +271,8 @@ struct Causal {
 
 impl Causal {
     /// Seconds from an attack to the end of the frame that reports it, the median. The instant of
-    /// a frame's value is this much before the frame's end; the instant of an onset is where the
-    /// samples show its attack, and this only where they do not.
+    /// a frame's value is this much before the frame's end; the instant of an onset is where
+    /// [`Locator`] finds its attack in the samples, and this only where it finds none.
     const LEAD: f64 = 0.012;
     /// Envelope of the function's peaks at which it counts as silent, log10.
     const FLOOR: f32 = 0.12;
@@ -342,7 +342,7 @@ impl Causal {
     }
 }
 
-/// What is not a number, or infinite, counts as silence.
+/// Non-finite samples count as silence.
 fn finite(x: f32) -> f32 {
     if x.is_finite() { x } else { 0.0 }
 }
@@ -372,7 +372,8 @@ impl Detector {
                     config.debias,
                 ))),
                 if method == Method::Mudar { 1e-3 } else { 1.0 },
-                // The height of their peaks says nothing about the truth: the share of all.
+                // The height of their peaks does not predict whether they are right: the share of
+                // all.
                 Calibration {
                     at_one: if method == Method::Mudar { 2.15 } else { 2.42 },
                     slope: 0.0,
@@ -382,7 +383,7 @@ impl Detector {
         Ok(Self::assemble(engine, floor, calibration))
     }
 
-    /// A detector that hears through `network` instead of by [`Config::method`].
+    /// A detector that uses `network` instead of [`Config::method`].
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -426,7 +427,7 @@ impl Detector {
         }
     }
 
-    /// Why the network stopped, once; from then on nothing is heard until [`Self::reset`].
+    /// Why the network stopped, once; from then on nothing is detected until [`Self::reset`].
     pub fn take_failure(&mut self) -> Option<Failure> {
         match &mut self.engine {
             Engine::Learned(learned) => learned.take_failure(),
@@ -434,12 +435,12 @@ impl Detector {
         }
     }
 
-    /// Samples so far that were not finite and were taken as silence.
+    /// Non-finite samples so far; they count as silence.
     pub fn invalid_samples(&self) -> u64 {
         self.invalid
     }
 
-    /// Hears `mono`, any number of samples in −1 … 1, and says what it found, in order.
+    /// Analyses `mono`, any number of samples in −1 … 1, and reports what it found, in order.
     pub fn push(&mut self, mono: &[f32], events: &mut impl FnMut(Event)) {
         // Counting apart keeps the copy a plain vector loop.
         self.invalid += mono.iter().filter(|x| !x.is_finite()).count() as u64;
@@ -461,7 +462,7 @@ impl Detector {
         }
     }
 
-    /// Ends the stream: says what was still held back. [`Method::SuperFlux`] holds nothing back.
+    /// Ends the stream: reports what was still held back. [`Method::SuperFlux`] holds nothing back.
     pub fn finish(&mut self, events: &mut impl FnMut(Event)) {
         let (norms, calibration) = (&mut self.norms, &self.calibration);
         match &mut self.engine {
@@ -473,7 +474,7 @@ impl Detector {
         }
     }
 
-    /// Forgets the stream; the next sample is at time 0.
+    /// Resets to the start of a stream; the next sample is at time 0.
     pub fn reset(&mut self) {
         match &mut self.engine {
             Engine::Causal(causal) => causal.reset(),

@@ -33,7 +33,7 @@ impl Params {
         }
     }
 
-    /// Frames after a peak that must be known before it can be judged.
+    /// Frames after a peak that must be known before it can be decided on.
     pub fn look_ahead(&self) -> usize {
         self.post_max.max(self.post_avg).saturating_sub(1)
     }
@@ -72,15 +72,15 @@ pub fn peak_pick(values: &[f32], params: &Params) -> Vec<usize> {
     peaks
 }
 
-/// [`peak_pick`] over a stream: each frame is judged as soon as its look-ahead is there.
+/// [`peak_pick`] over a stream: each frame is decided on as soon as its look-ahead is there.
 pub struct StreamPicker {
     params: Params,
     values: VecDeque<f32>,
     /// Frames to pass over.
     skip: usize,
-    /// Frames that were judged.
-    judged: u64,
-    /// Index in `values` of the next frame to judge.
+    /// Frames that were decided on.
+    decided: u64,
+    /// Index in `values` of the next frame to decide on.
     at: usize,
 }
 
@@ -92,7 +92,7 @@ impl StreamPicker {
             params,
             values: VecDeque::with_capacity(span),
             skip: 0,
-            judged: 0,
+            decided: 0,
             at: 0,
         }
     }
@@ -100,23 +100,23 @@ impl StreamPicker {
     /// Forgets the stream.
     pub fn reset(&mut self) {
         self.values.clear();
-        (self.skip, self.judged, self.at) = (0, 0, 0);
+        (self.skip, self.decided, self.at) = (0, 0, 0);
     }
 
-    /// Takes the next value, in a unit of which `scale` is 1. Says the index and the value of the
-    /// peak that the frame [`Params::look_ahead`] frames ago was, if it was one.
+    /// Takes the next value, in a unit of which `scale` is 1. Returns the index and the value of
+    /// the peak that the frame [`Params::look_ahead`] frames ago was, if it was one.
     pub fn next(&mut self, value: f32, scale: f32) -> Option<(u64, f32)> {
         self.values.push_back(value);
         if self.values.len() <= self.at + self.params.look_ahead() {
             return None;
         }
-        self.judge(scale)
+        self.decide(scale)
     }
 
-    /// Judges the next frame with what is there; `None` as well when all were judged, see
+    /// Decides on the next frame with what is there; `None` as well when all were decided on, see
     /// [`Self::pending`].
-    pub fn judge(&mut self, scale: f32) -> Option<(u64, f32)> {
-        let n = self.judged;
+    pub fn decide(&mut self, scale: f32) -> Option<(u64, f32)> {
+        let n = self.decided;
         let value = *self.values.get(self.at)?;
         let params = Params {
             delta: self.params.delta * scale,
@@ -128,7 +128,7 @@ impl StreamPicker {
         } else {
             params.peak(|k| self.values[k], self.values.len(), self.at)
         };
-        self.judged += 1;
+        self.decided += 1;
         if self.at == self.params.look_back() {
             self.values.pop_front();
         } else {
@@ -141,7 +141,7 @@ impl StreamPicker {
         Some((n, value))
     }
 
-    /// Frames that were taken but not judged yet.
+    /// Frames that were received but not decided on yet.
     pub fn pending(&self) -> usize {
         self.values.len() - self.at
     }
@@ -171,7 +171,7 @@ impl Trigger {
         }
     }
 
-    /// Takes the next value; says by how much it exceeds the local mean if it is an onset.
+    /// Takes the next value; returns by how much it exceeds the local mean if it is an onset.
     pub fn next(&mut self, value: f32, delta: f32) -> Option<f32> {
         self.values.rotate_left(1);
         self.values[Self::MEAN] = value;
@@ -220,7 +220,7 @@ mod tests {
                 peaks.extend(picker.next(v, 1.0).map(|(n, _)| n as usize));
             }
             while picker.pending() > 0 {
-                peaks.extend(picker.judge(1.0).map(|(n, _)| n as usize));
+                peaks.extend(picker.decide(1.0).map(|(n, _)| n as usize));
             }
             assert!(peaks.len() > 20);
             assert_eq!(peaks, peak_pick(&values, &params));

@@ -23,7 +23,8 @@ const RELEASE: f64 = 4.0;
 /// Reference level (mean band magnitude, 1 is a full-scale sine) below which nothing is amplified:
 /// music at −35 dBFS is above it most of the time, the noise of a quiet line is not.
 const FLOOR: f32 = 5e-4;
-/// Bands whose ratios are multiplied before one logarithm is taken: six ratios of at most 1e6 stay inside an f32.
+/// Bands whose ratios are multiplied before one logarithm is taken: six ratios of at most 1e6 stay
+/// inside an f32.
 const PRODUCT: usize = 6;
 
 /// The onset function of one stream; feeds on the last [`Self::frame_len`] samples at each hop.

@@ -1,13 +1,16 @@
-//! The bounded alignment: of all chains of pairs (visual mark, audio mark) that go forward on both sides at speeds inside
-//! the limits, the one that brings most marks together, strong ones with strong ones, at speeds that change little.
+//! The bounded alignment: of all chains of pairs (visual mark, audio mark) that go forward on both
+//! sides at speeds inside the limits, the one that brings most marks together, strong ones with
+//! strong ones, at speeds that change little.
 //!
-//! A chain gains 1 for each pair, a little more or less by how the accents agree, so that a mark left out on either side
-//! costs what its pair would have gained. It pays for the distance of its speeds from that at which the tempi agree, for
-//! changes of speed, and for a beginning that skips a part of the source or has to wait for it.
+//! A chain gains 1 for each pair, a little more or less by how the accents agree, so that a mark
+//! left out on either side costs what its pair would have gained. It pays for the distance of its
+//! speeds from that at which the tempi agree, for changes of speed, and for a beginning that skips
+//! a part of the source or has to wait for it.
 //!
-//! Dynamic programming over the visual marks as rows and, in each row, a band of audio marks about where the best chains
-//! so far lead. A chain may leave out any number of audio marks, and of visual marks as many as the longest interval of the
-//! music can make it run past. What is kept is the band: 12 bytes for each of its cells.
+//! Dynamic programming over the visual marks as rows and, in each row, a band of audio marks about
+//! where the best chains so far lead. A chain may leave out any number of audio marks, and of
+//! visual marks as many as the longest interval of the music can make it run past. What is kept is
+//! the band: 12 bytes for each of its cells.
 
 use super::{Limits, Mark, accents, tempo};
 
@@ -23,7 +26,8 @@ pub(super) const UNNATURAL: f32 = 1.0;
 pub(super) const UNSTEADY: f32 = 2.0;
 /// Periods without a pair that are a silence.
 const SILENCE: f32 = 4.5;
-/// What a period of the dance costs that is skipped at the beginning, and one for which the first picture has to wait.
+/// What a period of the dance costs that is skipped at the beginning, and one for which the first
+/// picture has to wait.
 const SKIPPED: f64 = 0.25;
 const HELD: f64 = 3.0;
 
@@ -184,12 +188,14 @@ impl Grid<'_> {
             if back > REACH && length > max * gap {
                 break;
             }
-            // A speed is the worse the longer it lasts, and where a side is silent nothing speaks for it. If that cost
-            // less than a pair for each period, a chain could run ahead of the best one, and the band with it.
+            // A speed is the worse the longer it lasts, and where a side is silent there is no
+            // evidence for it. If that cost less than a pair for each period, a chain could run
+            // ahead of the best one, and the band with it.
             let periods = (length / self.period).max(1.0) as f32;
             let silent = if periods > SILENCE { 3.0 } else { 1.0 };
             let unnatural = UNNATURAL * periods * silent;
-            // With square_of_log(r) = r + 1/r − 2, what a pair pays is linear in its speed and in the inverse of it.
+            // With square_of_log(r) = r + 1/r − 2, what a pair pays is linear in its speed and in
+            // the inverse of it.
             let cells_before = self.row(row - back).iter().zip(self.band(row - back));
             starts.clear();
             starts.extend(cells_before.map(|(cell, mark)| Start {

@@ -7,9 +7,10 @@ const MATCH: f64 = 0.1;
 
 /// The shift of the source against the output, in seconds, of the pattern "temporal shifting".
 ///
-/// A window as long as the shorter sequence slides over the longer one, to where its number of marks is most similar to
-/// that of the shorter one; then the first marks of both are aligned. Of several such windows it is the one in which most
-/// marks then match, and of those the first. `lengths` are the durations of source and output in seconds.
+/// A window as long as the shorter sequence slides over the longer one, to where its number of
+/// marks is most similar to that of the shorter one; then the first marks of both are aligned. Of
+/// several such windows it is the one in which most marks then match, and of those the first.
+/// `lengths` are the durations of source and output in seconds.
 pub(super) fn shift(visual: &[f64], audio: &[f64], lengths: [f64; 2]) -> Option<f64> {
     let visual_is_longer = lengths[0] > lengths[1];
     let (long, short, window) = if visual_is_longer {
@@ -20,7 +21,8 @@ pub(super) fn shift(visual: &[f64], audio: &[f64], lengths: [f64; 2]) -> Option<
     let &start = short.first()?;
     let mut best: Option<((usize, usize), f64)> = None;
     for (from, &first) in long.iter().enumerate() {
-        // The window that begins with this mark; earlier ones up to the mark before hold no more at their head.
+        // The window that begins with this mark; earlier ones up to the mark before hold no more at
+        // their head.
         let inside = &long[from..];
         let inside = &inside[..inside.partition_point(|&time| time <= first + window)];
         let by = first - start;
@@ -39,12 +41,12 @@ pub(super) fn shift(visual: &[f64], audio: &[f64], lengths: [f64; 2]) -> Option<
     Some(if visual_is_longer { by } else { -by })
 }
 
-/// The path of least cumulated distance through marks at `rows` and `columns`, by equations 22 and 23:
-/// c(i, j) = |P_i − P_j| + min { c(i−1, j−1), c(i−1, j), c(i, j−1) }; from (0, 0) to the last of both. Of equal ways it
-/// takes the diagonal, then the one along the rows.
+/// The path of least cumulated distance through marks at `rows` and `columns`, by equations 22 and
+/// 23: c(i, j) = |P_i − P_j| + min { c(i−1, j−1), c(i−1, j), c(i, j−1) }; from (0, 0) to the last
+/// of both. Of equal ways it takes the diagonal, then the one along the rows.
 ///
-/// Time O(rows·columns), memory O(columns·√rows): every √rows-th row of costs is kept, and the rows between are computed
-/// again on the way back.
+/// Time O(rows·columns), memory O(columns·√rows): every √rows-th row of costs is kept, and the rows
+/// between are computed again on the way back.
 pub(super) fn path(rows: &[f64], columns: &[f64]) -> Vec<(usize, usize)> {
     if rows.is_empty() || columns.is_empty() {
         return Vec::new();
@@ -91,7 +93,8 @@ const DIAGONAL: u8 = 0;
 const DOWN: u8 = 1;
 const ALONG: u8 = 2;
 
-/// The costs of the row at `time` after those of the row before, which is empty for the first, and where they come from.
+/// The costs of the row at `time` after those of the row before, which is empty for the first, and
+/// where they come from.
 fn next_row(time: f64, columns: &[f64], before: &[f64], steps: &mut [u8]) -> Vec<f64> {
     let mut row = Vec::with_capacity(columns.len());
     let mut left = f64::INFINITY;
@@ -188,7 +191,8 @@ mod tests {
 
     #[test]
     fn a_shift_finds_the_window_with_as_many_marks() {
-        // Three marks in the music; the dance has two, then three, then one in windows of that length.
+        // Three marks in the music; the dance has two, then three, then one in windows of that
+        // length.
         let audio = [0.5, 1.0, 1.5];
         let visual = [1.0, 2.0, 5.2, 5.7, 6.2, 9.0];
         let by = shift(&visual, &audio, [12.0, 2.0]).unwrap();

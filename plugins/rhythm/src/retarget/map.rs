@@ -49,8 +49,8 @@ pub struct Anchor {
     pub source: f64,
 }
 
-/// From one anchor to the next: the speed goes in two straight lines from the first of `speeds` over the second, half way,
-/// to the third.
+/// From one anchor to the next: the speed goes in two straight lines from the first of `speeds`
+/// over the second, half way, to the third.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Piece {
     start: Anchor,
@@ -81,7 +81,8 @@ impl Piece {
     }
 }
 
-/// A continuous map from output to source that always goes forward, at speeds inside its [`Limits`].
+/// A continuous map from output to source that always goes forward, at speeds inside its
+/// [`Limits`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimeMap {
     pieces: Vec<Piece>,
@@ -109,10 +110,10 @@ impl TimeMap {
 
     /// The map through `anchors`, with `lead` and `tail` as speeds before and after them.
     ///
-    /// Where limits stand in the way of an anchor, the map passes it as near as they allow and catches up later. The
-    /// speed is continuous unless limits forbid that: a stretch that needs the highest speed throughout begins and
-    /// ends at it. Anchors that are not finite, or not after the one before, count nothing; without any, the map is the
-    /// identity.
+    /// Where limits stand in the way of an anchor, the map passes it as near as they allow and
+    /// catches up later. The speed is continuous unless limits forbid that: a stretch that needs
+    /// the highest speed throughout begins and ends at it. Anchors that are not finite, or not
+    /// after the one before, count nothing; without any, the map is the identity.
     #[must_use]
     pub fn through(anchors: &[Anchor], limits: Limits, [lead, tail]: [f64; 2]) -> Self {
         let mut kept: Vec<Anchor> = Vec::with_capacity(anchors.len());
@@ -167,9 +168,10 @@ impl TimeMap {
         }
     }
 
-    /// The map between this one (`strength` 1) and the identity (0), whose speeds stay inside the same limits.
+    /// The map between this one (`strength` 1) and the identity (0), whose speeds stay inside the
+    /// same limits.
     #[must_use]
-    pub fn mixed(&self, strength: f64, limits: Limits) -> Self {
+    pub fn blended(&self, strength: f64, limits: Limits) -> Self {
         let k = if strength.is_finite() {
             strength.clamp(0.0, 1.0)
         } else {
@@ -294,7 +296,7 @@ mod tests {
         let points = anchors(&[(1.0, 2.0), (2.0, 3.5)]);
         let map = TimeMap::through(&points, limits, [1.0; 2]);
         for output in [0.0, 1.2, 1.9, 4.0] {
-            let [none, half, all] = [0.0, 0.5, 1.0].map(|k| map.mixed(k, limits).at(output));
+            let [none, half, all] = [0.0, 0.5, 1.0].map(|k| map.blended(k, limits).at(output));
             assert!((none - output).abs() < 1e-12);
             assert!((all - map.at(output)).abs() < 1e-12);
             assert!((half - 0.5 * (none + all)).abs() < 1e-12);

@@ -1,7 +1,8 @@
 //! Motion moved onto music: which instant of a video is to be shown at each instant of a song.
 //!
-//! The three patterns of MuDaR (section 4.4; H. Wu et al., 2022) as printed, which pay no heed to speed, and a bounded
-//! alignment that does; of all of them the [`TimeMap`] stays inside the [`Limits`].
+//! The three patterns of MuDaR (section 4.4; H. Wu et al., 2022) as printed, which pay no heed to
+//! speed, and a bounded alignment that does; of all of them the [`TimeMap`] stays inside the
+//! [`Limits`].
 
 mod bounded;
 mod classic;
@@ -69,14 +70,15 @@ impl Default for Options {
 pub struct Plan {
     /// Which instant of the source is shown when.
     pub map: TimeMap,
-    /// The marks that were brought together: instants of source (visual) and output (audio) in seconds.
+    /// The marks that were brought together: instants of source (visual) and output (audio) in
+    /// seconds.
     pub pairs: Vec<Anchor>,
 }
 
 /// Plans which instant of a video is shown at each instant of a song, from the marks of both.
 ///
-/// Times that are not finite count nothing, strengths that are not count 0, and the order of the marks is of no matter.
-/// Without marks on either side nothing moves.
+/// Times that are not finite count nothing, strengths that are not count 0, and the order of the
+/// marks is of no matter. Without marks on either side nothing moves.
 #[must_use]
 pub fn plan(visual: &[Mark], audio: &[Mark], options: &Options) -> Plan {
     let Options { limits, .. } = *options;
@@ -103,7 +105,7 @@ pub fn plan(visual: &[Mark], audio: &[Mark], options: &Options) -> Plan {
             };
             let map = TimeMap::through(&[anchor], limits, [1.0; 2]);
             return Plan {
-                map: map.mixed(options.strength, limits),
+                map: map.blended(options.strength, limits),
                 pairs: vec![anchor],
             };
         }
@@ -122,13 +124,14 @@ pub fn plan(visual: &[Mark], audio: &[Mark], options: &Options) -> Plan {
     let pairs: Vec<Anchor> = pairs.iter().map(anchor).collect();
     let map = with_ends(&pairs, tempo, ends, options);
     Plan {
-        map: map.mixed(options.strength, limits),
+        map: map.blended(options.strength, limits),
         pairs,
     }
 }
 
-/// The map through all pairs, which leads to the first so that as much as possible of the source is seen, and from the
-/// last so that the source lasts to the end of the output, as far as speeds near `tempo` do either.
+/// The map through all pairs, which leads to the first so that as much as possible of the source is
+/// shown, and from the last so that the source lasts to the end of the output, as far as speeds
+/// near `tempo` do either.
 fn with_ends(pairs: &[Anchor], tempo: f64, ends: [f64; 2], options: &Options) -> TimeMap {
     let limits = options.limits;
     let (Some(first), Some(last)) = (pairs.first(), pairs.last()) else {
@@ -159,7 +162,8 @@ fn with_ends(pairs: &[Anchor], tempo: f64, ends: [f64; 2], options: &Options) ->
     TimeMap::through(&anchors, limits, [lead, tail])
 }
 
-/// Marks nearer than this are one: no dance and no music has more, and nobody sees them apart.
+/// Marks nearer than this are one: no dance and no music has more, and viewers cannot separate
+/// them.
 const SPACING: f64 = 0.03;
 
 /// The marks in order and apart from each other, of those too near the stronger.
@@ -186,7 +190,8 @@ fn clean(marks: &[Mark]) -> Vec<Mark> {
     marks
 }
 
-/// The strengths as ranks from −1 (weakest) to 1, equal ones alike: sides of different units can be compared.
+/// The strengths as ranks from −1 (weakest) to 1, equal ones alike: sides of different units can be
+/// compared.
 fn accents(marks: &[Mark]) -> Vec<f32> {
     let mut order: Vec<usize> = (0..marks.len()).collect();
     order.sort_by(|&a, &b| marks[a].strength.total_cmp(&marks[b].strength));
@@ -217,9 +222,11 @@ fn period(marks: &[Mark]) -> Option<f64> {
     Some(*intervals.select_nth_unstable_by(middle, f64::total_cmp).1)
 }
 
-/// The speed at which the tempi of both sides agree, or twice or half as fast ones do: of those the most natural.
+/// The speed at which the tempi of both sides agree, or twice or half as fast ones do: of those the
+/// most natural.
 fn tempo(visual: &[Mark], audio: &[Mark], limits: Limits) -> f64 {
-    /// What an octave costs, in the logarithm of speed: 3:2 is run at 1.5 rather than at 0.75 on every other beat.
+    /// What an octave costs, in the logarithm of speed: 3:2 is run at 1.5 rather than at 0.75 on
+    /// every other beat.
     const OCTAVE: f64 = 0.2;
     let (Some(visual), Some(audio)) = (period(visual), period(audio)) else {
         return limits.clamp(1.0);

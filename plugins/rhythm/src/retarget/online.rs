@@ -3,22 +3,23 @@
 use super::bounded::{ACCENT, UNNATURAL, UNSTEADY, square_of_log};
 use super::{Limits, Mark, accents, clean};
 
-/// What a pair costs whose marks are as far apart as the drift allows: a little, so that of two ways as good the nearer
-/// one is taken.
+/// What a pair costs whose marks are as far apart as the drift allows: a little, so that of two
+/// ways as good the nearer one is taken.
 const DRIFT: f32 = 0.4;
 /// How fast the speed changes, in speed per second: as a dancer gains or loses it.
 const SLEW: f64 = 6.0;
-/// Without marks to meet, this much of the drift is made good in a second, at speeds no one sees.
+/// Without marks to meet, this much of the drift is corrected in a second, at speeds that are not
+/// noticed.
 const RETURN: f64 = 0.5;
 const CALM: f64 = 0.1;
-/// Marks of each side that are looked at: more than a look-ahead of seconds holds.
+/// Marks of each side that are considered: more than a look-ahead of seconds holds.
 const MOST: [usize; 2] = [16, 48];
 
 /// Carries a map forward, step by step, from what is known of both sides.
 ///
-/// Source and output are on one axis, seconds, on which the source comes in as the output goes: nothing can be shown much
-/// earlier than it came, nor be kept for long. The map therefore stays within a `drift` of the identity, and beats move to
-/// those of the music that are near.
+/// Source and output are on one axis, seconds, on which the source comes in as the output goes:
+/// nothing can be shown much earlier than it came, nor be kept for long. The map therefore stays
+/// within a `drift` of the identity, and beats move to those of the music that are near.
 #[derive(Debug, Clone)]
 pub struct Planner {
     limits: Limits,
@@ -36,8 +37,8 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// A planner that begins with the identity at `output` seconds. Neither `drift` (seconds) nor `strength` (0 to 1) need
-    /// be in range.
+    /// A planner that begins with the identity at `output` seconds. Neither `drift` (seconds) nor
+    /// `strength` (0 to 1) need be in range.
     #[must_use]
     pub fn new(limits: Limits, drift: f64, strength: f64, output: f64) -> Self {
         Self {
@@ -63,15 +64,15 @@ impl Planner {
 
     /// Goes on to the instant `output`, and returns the instant of the source to be shown there.
     ///
-    /// `visual` and `audio` are the marks known so far (older ones count nothing), `arrived` is how far the source has
-    /// come. Nothing after that is ever returned, and nothing before the step before: where the source is late, the
-    /// return stays the same.
+    /// `visual` and `audio` are the marks known so far (older ones count nothing), `arrived` is how
+    /// far the source has come. Nothing after that is ever returned, and nothing before the step
+    /// before: where the source is late, the return stays the same.
     pub fn step(&mut self, output: f64, visual: &[Mark], audio: &[Mark], arrived: f64) -> f64 {
         let time = output - self.output;
         if !(time > 0.0 && time.is_finite()) {
             return self.shown;
         }
-        self.look(visual, audio);
+        self.replan(visual, audio);
         let wanted = self.wanted(time);
         let change = SLEW * time;
         self.speed = self
@@ -100,8 +101,8 @@ impl Planner {
         }
     }
 
-    /// Chooses the next pair anew when the marks are not those it was chosen for.
-    fn look(&mut self, visual: &[Mark], audio: &[Mark]) {
+    /// Chooses the next pair again when the marks are not those it was chosen for.
+    fn replan(&mut self, visual: &[Mark], audio: &[Mark]) {
         let ahead = |marks: &[Mark], from: f64, most: usize| -> Vec<Mark> {
             let ahead = marks.iter().filter(|mark| mark.time > from).copied();
             let mut marks = clean(&ahead.collect::<Vec<_>>());
@@ -122,7 +123,8 @@ impl Planner {
     fn first_of_best_chain(&self, visual: &[Mark], audio: &[Mark]) -> Option<[f64; 2]> {
         let accents = [accents(visual), accents(audio)];
         let (min, max) = (self.limits.min(), self.limits.max());
-        // The pairs that may meet, as score of the best chain that ends there, its last speed and its first pair.
+        // The pairs that may meet, as score of the best chain that ends there, its last speed and
+        // its first pair.
         let mut chains: Vec<(f32, f64, [usize; 2], [usize; 2])> = Vec::new();
         for (v, a) in (0..visual.len()).flat_map(|v| (0..audio.len()).map(move |a| (v, a))) {
             let (source, output) = (visual[v].time, audio[a].time);

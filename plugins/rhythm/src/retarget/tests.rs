@@ -35,8 +35,9 @@ fn grid(first: f64, period: f64, count: usize) -> Vec<Mark> {
     marks((0..count).map(|n| first + n as f64 * period))
 }
 
-/// A dance with accents, and the same dance after a warp: tempo ±30 % in slow waves, a shift of up to a second, jitter,
-/// a twentieth of the marks missed and as many made up. Returns both and the warp as a function of points.
+/// A dance with accents, and the same dance after a warp: tempo ±30 % in slow waves, a shift of up
+/// to a second, jitter, a twentieth of the marks missed and as many made up. Returns both and the
+/// warp as a function of points.
 fn warped(random: &mut Random) -> (Vec<Mark>, Vec<Mark>, Vec<Anchor>) {
     let period = 60.0 / random.between(85.0, 150.0);
     let count = (30.0 / period) as usize;
@@ -179,7 +180,8 @@ fn few_marks_are_enough_or_change_nothing() {
     }
 }
 
-/// Share of the marks of the dance that meet one of the music at 100 ms, within the length of the output.
+/// Share of the marks of the dance that meet one of the music at 100 ms, within the length of the
+/// output.
 fn met(plan: &Plan, dance: &[Mark], music: &[Mark]) -> f64 {
     let end = music.last().unwrap().time;
     let moved = dance.iter().map(|mark| plan.map.inverse(mark.time));
@@ -293,7 +295,8 @@ fn the_patterns_do_as_printed() {
     assert!(mean(&dtw) < mean(&acceleration));
 }
 
-/// Runs a planner over streams that are known `ahead` seconds before they are due; returns what it showed.
+/// Runs a planner over streams that are known `ahead` seconds before they are due; returns what it
+/// showed.
 fn live(dance: &[Mark], song: &[Mark], strength: f64, end: f64) -> Vec<f64> {
     let ahead = 2.0;
     let mut planner = Planner::new(Limits::default(), 1.0, strength, 0.0);

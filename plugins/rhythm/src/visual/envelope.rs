@@ -1,8 +1,9 @@
-//! From frames at any rate to two curves at [`RATE`]: how much moves, and how alike its directions stay.
+//! From frames at any rate to two curves at [`RATE`]: how much moves, and how similar its
+//! directions stay.
 
 use std::collections::VecDeque;
 
-use super::{Frame, Seen};
+use super::{Frame, FrameMotion};
 
 /// Values a second of the curves.
 pub(super) const RATE: f64 = 100.0;
@@ -12,11 +13,11 @@ const SMOOTH: f64 = 0.04;
 const REACH: usize = 10;
 /// Seconds after which nothing is known any more of what was before.
 pub(super) const LONGEST_GAP: f64 = 0.25;
-/// Frames that repeat the one before for longer than this, in seconds, show something that rests; within less they
-/// are a lower frame rate in a higher one.
+/// Frames that repeat the one before for longer than this, in seconds, show something that rests;
+/// within less they are a lower frame rate in a higher one.
 const REST: f64 = 0.12;
-/// The share of the speed in the measure of motion; that of what moves is 1. A network's errors are far from
-/// normal, and single vectors that are wrong by much weigh little so.
+/// The share of the speed in the measure of motion; that of what moves is 1. A network's errors are
+/// far from normal, and single vectors that are wrong by much weigh little so.
 const SPEED: f64 = 0.25;
 /// The shortest time from frame to frame in seconds.
 const SHORTEST: f64 = 1e-4;
@@ -37,7 +38,8 @@ pub(super) struct Envelope {
     alike: Track,
     /// Of the last frame.
     time: Option<f64>,
-    /// Of the frame that the next one is compared with in truth: the last that did not repeat another.
+    /// Of the frame that the next one is compared with in truth: the last that did not repeat
+    /// another.
     since: f64,
     /// Motion a second by direction, of the last frame.
     histogram: Vec<f64>,
@@ -55,12 +57,12 @@ impl Envelope {
     /// Takes the next frame, which must be no [gap](Self::is_gap).
     pub fn push(&mut self, frame: &Frame<'_>) {
         let last = self.time.replace(frame.time);
-        match frame.seen {
-            Seen::Nothing => {
+        match frame.motion {
+            FrameMotion::Unknown => {
                 self.known = false;
                 self.since = frame.time;
             }
-            Seen::Repeated => {
+            FrameMotion::Repeated => {
                 let since = last.map_or(frame.time, |_| self.since);
                 if frame.time - since > REST {
                     self.motion.push(0.5 * (since + frame.time), 0.0);
@@ -72,7 +74,7 @@ impl Envelope {
                     self.since = last.unwrap_or(frame.time);
                 }
             }
-            Seen::Motion {
+            FrameMotion::Measured {
                 interval,
                 histogram,
                 moving,
@@ -102,7 +104,7 @@ impl Envelope {
         }
     }
 
-    /// Takes the curves to be as they are to the end, so that what is known of it is [told](Self::next).
+    /// Extends the curves with their last values, so that [`Self::next`] returns all that is known.
     pub fn finish(&mut self) {
         let end = |track: &Track| track.at + track.values.len() as i64;
         let end = end(&self.motion).max(end(&self.alike)) + REACH as i64;
@@ -114,7 +116,8 @@ impl Envelope {
         }
     }
 
-    /// Takes the next value of both curves that is known, and its number: values per second since 0.
+    /// Takes the next value of both curves that is known, and its number: values per second since
+    /// 0.
     pub fn next(&mut self) -> Option<(i64, Point)> {
         // The curves begin at different values.
         let first = self.motion.at.max(self.alike.at);
@@ -192,12 +195,12 @@ impl Track {
 mod tests {
     use super::*;
 
-    fn curve(frames: &[(f64, Seen<'_>)]) -> Vec<(i64, Point)> {
+    fn curve(frames: &[(f64, FrameMotion<'_>)]) -> Vec<(i64, Point)> {
         let mut envelope = Envelope::default();
         let mut out = Vec::new();
-        for &(time, seen) in frames {
+        for &(time, motion) in frames {
             assert!(!envelope.is_gap(time));
-            envelope.push(&Frame { time, seen });
+            envelope.push(&Frame { time, motion });
             out.extend(std::iter::from_fn(|| envelope.next()));
         }
         out
@@ -205,8 +208,8 @@ mod tests {
 
     const RIGHT: [f64; 4] = [1.0, 0.0, 0.0, 0.0];
 
-    fn motion(foreground: f64, histogram: &[f64]) -> Seen<'_> {
-        Seen::Motion {
+    fn motion(foreground: f64, histogram: &[f64]) -> FrameMotion<'_> {
+        FrameMotion::Measured {
             interval: 0.04,
             histogram,
             moving: 0.1,
@@ -222,12 +225,12 @@ mod tests {
             .collect();
         let padded: Vec<_> = (0..100)
             .map(|n| {
-                let seen = if n % 2 == 1 {
-                    Seen::Repeated
+                let motion = if n % 2 == 1 {
+                    FrameMotion::Repeated
                 } else {
                     motion(2.0, &twice)
                 };
-                (0.02 * f64::from(n), seen)
+                (0.02 * f64::from(n), motion)
             })
             .collect();
         let (plain, padded) = (curve(&plain), curve(&padded));
@@ -245,13 +248,13 @@ mod tests {
         let left = [0.0, 0.0, 1.0, 0.0];
         let frames: Vec<_> = (0..100)
             .map(|n| {
-                let seen = match n {
+                let motion = match n {
                     0..25 => motion(1.0, &RIGHT),
                     25..50 => motion(1.0, &left),
-                    50..75 => Seen::Repeated,
+                    50..75 => FrameMotion::Repeated,
                     _ => motion(1.0, &RIGHT),
                 };
-                (0.04 * f64::from(n), seen)
+                (0.04 * f64::from(n), motion)
             })
             .collect();
         let curve = curve(&frames);
@@ -278,8 +281,8 @@ mod tests {
         for n in 0..25 {
             let time = 1.0 + 0.04 * f64::from(n);
             assert!(!envelope.is_gap(time));
-            let seen = motion(1.0, &RIGHT);
-            envelope.push(&Frame { time, seen });
+            let motion = motion(1.0, &RIGHT);
+            envelope.push(&Frame { time, motion });
         }
         assert!(envelope.is_gap(1.96) && envelope.is_gap(2.3) && !envelope.is_gap(2.0));
         let known: Vec<_> = std::iter::from_fn(|| envelope.next()).collect();

@@ -1,19 +1,21 @@
-//! The rhythm that is seen: beats of a motion, where the body comes to rest or turns round, and their tempo.
+//! Visual rhythm: beats of a motion, where the body comes to rest or turns round, and their tempo.
 //!
-//! What is followed is **stillness**: the share of the picture that moves beside the camera, with its speed, on a
-//! logarithmic scale, so that neither the size of the picture or of the dancer nor the frame rate matters; plus how
-//! little the directions of motion (HOOF) before and after have in common, by which a turn shows that does not slow
-//! down. Motion that decelerates makes it rise; its peaks are the beats, and how far it rose is their strength. This
-//! is the visual impact of Davis & Agrawala ("Visual Rhythm and Beat", SIGGRAPH 2018), integrated: a stop counts
-//! when it has come, by how much motion it ended, and not when the deceleration is largest, which is earlier by an
-//! unknown time.
+//! What is followed is **stillness**: the share of the picture that moves beside the camera, with
+//! its speed, on a logarithmic scale, so that neither the size of the picture or of the dancer nor
+//! the frame rate matters; plus how little the directions of motion (HOOF) before and after have in
+//! common, by which a turn shows that does not slow down. Motion that decelerates makes it rise;
+//! its peaks are the beats, and how far it rose is their strength. This is the visual impact of
+//! Davis & Agrawala ("Visual Rhythm and Beat", SIGGRAPH 2018), integrated: a stop counts when it
+//! has come, by how much motion it ended, and not when the deceleration is largest, which is
+//! earlier by an unknown time.
 //!
-//! On 30 held-out clips of the dance corpus (`corpus write --split test`, 128×128, 25 frames a second, 10 s each) with
-//! their exact flow, `visual-accuracy` of the tests measures F .875 of a whole and .863 of a stream at ± 100 ms, where
-//! circular shifts score .325; .850 and .857 through `models/flow.onnx` (20 clips of 256×256 coded as H.264); .70 and .63
-//! with the mean of four by four vectors, normal errors of 0.25 pixels and 2 % outliers of 5; at errors of 0.5 pixels
-//! .40 and .26, since most of the motion is slower than that. Where errors hide the motion, it sees little rather
-//! than much.
+//! On 30 held-out clips of the dance corpus (`corpus write --split test`, 128×128, 25 frames a
+//! second, 10 s each) with their exact flow, `visual-accuracy` of the tests measures F .875 of a
+//! whole and .863 of a stream at ± 100 ms, where circular shifts score .325; .850 and .857 through
+//! `models/flow.onnx` (20 clips of 256×256 coded as H.264); .70 and .63 with the mean of four by
+//! four vectors, normal errors of 0.25 pixels and 2 % outliers of 5; at errors of 0.5 pixels .40
+//! and .26, since most of the motion is slower than that. Where errors hide the motion, it reports
+//! few beats rather than many.
 
 mod envelope;
 mod pick;
@@ -35,7 +37,7 @@ pub const DEFAULT_MAX_BPM: f64 = 215.0;
 pub const LOWEST_BPM: f64 = 20.0;
 /// The fastest tempo that there can be.
 pub const HIGHEST_BPM: f64 = 300.0;
-/// Seconds after the instant of a beat at which it is known, in a stream: see [`Detector::known`].
+/// Seconds from the instant of a beat to its report, in a stream: see [`Detector::decided_until`].
 pub const DELAY: f64 = 0.25;
 
 /// Values after its beginning at which a peak is known.
@@ -54,13 +56,14 @@ const BIAS: f64 = 0.01;
 const SHARE: f64 = 0.1;
 /// … and as much in all, a few thousandths of the picture at 5 pixels a second.
 const FLOOR: f64 = 5e-3;
-/// The share of the least motion (its 5th percentile) that is taken for errors of the flow.
+/// The share of the least motion (its 5th percentile) that counts as errors of the flow.
 const NOISE: f64 = 0.8;
 /// How much a turn counts against a stop, and the share of directions in common that is like none.
 const TURN: (f64, f64) = (0.3, 0.05);
-/// Octaves that a curve is taken to span before it has been seen for long.
+/// Octaves that a curve is assumed to span at its start.
 const SPAN: f64 = 2.0;
-/// Seconds over which the mean of the motion is taken, in a stream and around an instant of a whole.
+/// Seconds over which the mean of the motion is taken, in a stream and around an instant of a
+/// whole.
 const MEAN: (f64, f64) = (4.0, 10.0);
 /// The same for what the curve spans.
 const SPANNED: (f64, f64) = (6.0, 20.0);
@@ -92,16 +95,16 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// How beats are seen.
+/// How visual beats are detected.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Config {
-    /// Factor on the rise of a peak: above 1 fewer beats are seen, below 1 more.
+    /// Factor on the rise of a peak: above 1 fewer beats are reported, below 1 more.
     pub threshold: f64,
     /// The slowest tempo, in beats a minute.
     pub min_bpm: f64,
     /// The fastest tempo, in beats a minute. Beats are no closer than two thirds of its period.
     pub max_bpm: f64,
-    /// Everything at the end, from the whole of it, rather than as it comes.
+    /// Report everything at the end, from the whole video, rather than as it runs.
     pub offline: bool,
 }
 
@@ -116,24 +119,24 @@ impl Default for Config {
     }
 }
 
-/// A frame that was analysed.
+/// An analysed frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Frame<'a> {
     /// Seconds.
     pub time: f64,
     /// Its motion.
-    pub seen: Seen<'a>,
+    pub motion: FrameMotion<'a>,
 }
 
-/// What is known of the motion of a frame.
+/// The motion of a frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Seen<'a> {
-    /// Nothing: it is the first, or another scene.
-    Nothing,
+pub enum FrameMotion<'a> {
+    /// Not known: it is the first, or of another scene.
+    Unknown,
     /// It is the same picture as the one before.
     Repeated,
     /// What moved since the frame before.
-    Motion {
+    Measured {
         /// Seconds since then.
         interval: f64,
         /// Motion by direction, in any unit: [`super::motion::hoof`].
@@ -145,7 +148,7 @@ pub enum Seen<'a> {
     },
 }
 
-/// A beat that was seen.
+/// A visual beat.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Beat {
     /// The instant at which the motion came to rest or turned round, in seconds.
@@ -158,7 +161,7 @@ pub struct Beat {
     pub tempo: Option<Tempo>,
 }
 
-/// Sees beats, frame by frame.
+/// Detects visual beats, frame by frame.
 #[derive(Debug)]
 pub struct Detector {
     config: Config,
@@ -183,7 +186,7 @@ impl Detector {
     /// Before the first frame.
     ///
     /// # Errors
-    /// Says what of the configuration cannot be.
+    /// When a setting is out of its range.
     pub fn new(config: Config) -> Result<Self, Error> {
         if !(config.threshold.is_finite() && config.threshold > 0.0) {
             return Err(Error::Threshold(config.threshold));
@@ -214,77 +217,79 @@ impl Detector {
         self.tempo
     }
 
-    /// Takes the next frame; tells the beats that are known by it.
+    /// Takes the next frame; reports the beats that are complete with it.
     ///
-    /// A frame that is not later than the one before, or much later, ends what was before as [`finish`](Self::finish)
-    /// does. Numbers that are not finite make a frame of which nothing is known; a time that is not, none.
-    pub fn push(&mut self, mut frame: Frame<'_>, tell: &mut dyn FnMut(Beat)) {
+    /// A frame that is not later than the one before, or much later, ends what was before as
+    /// [`finish`](Self::finish) does. Non-finite values make the motion of a frame unknown; a frame
+    /// with a non-finite time is dropped.
+    pub fn push(&mut self, mut frame: Frame<'_>, report: &mut dyn FnMut(Beat)) {
         if !frame.time.is_finite() {
             return;
         }
         if self.envelope.is_gap(frame.time) {
-            self.finish(tell);
+            self.finish(report);
         }
-        if let Seen::Motion {
+        if let FrameMotion::Measured {
             interval,
             histogram,
             moving,
             foreground,
-        } = frame.seen
+        } = frame.motion
         {
             let numbers = [interval, moving, foreground];
             let mut all = numbers.iter().chain(histogram);
             if !all.all(|v| v.is_finite()) {
-                frame.seen = Seen::Nothing;
+                frame.motion = FrameMotion::Unknown;
             }
         }
-        if frame.seen == Seen::Nothing {
-            // Another scene, of other motion: going on from it would see a stop or a start in the cut.
-            self.end_scene(tell);
+        if frame.motion == FrameMotion::Unknown {
+            // Another scene, of other motion: continuing would make a stop or a start of the cut.
+            self.end_scene(report);
         }
         self.envelope.push(&frame);
-        self.go_on(tell);
+        self.advance(report);
     }
 
-    /// Tells the beats that are left; a stream keeps what it has learnt of the level and of the tempo.
-    fn end_scene(&mut self, tell: &mut dyn FnMut(Beat)) {
+    /// Reports the beats that are left; a stream keeps its level and tempo.
+    fn end_scene(&mut self, report: &mut dyn FnMut(Beat)) {
         self.envelope.finish();
-        self.go_on(tell);
+        self.advance(report);
         if self.config.offline {
-            self.whole(tell);
+            self.decode_offline(report);
             self.points.clear();
         } else if let Some(peak) = self.picker.finish(&self.rule(self.span)) {
-            self.tell(peak, self.tempo, tell);
+            self.report(peak, self.tempo, report);
         }
         self.envelope = Envelope::default();
         self.picker = Picker::default();
     }
 
-    fn go_on(&mut self, tell: &mut dyn FnMut(Beat)) {
+    fn advance(&mut self, report: &mut dyn FnMut(Beat)) {
         while let Some((at, point)) = self.envelope.next() {
             self.points.push_back(point);
             self.next = at + 1;
             if !self.config.offline {
-                self.follow(at, point, tell);
+                self.follow(at, point, report);
             }
         }
     }
 
-    /// Up to which instant in seconds all beats have been told, in a stream: no more than [`DELAY`] before the last
-    /// frame but one, unless frames are repeated. None before anything is known.
+    /// Up to which instant in seconds all beats have been reported, in a stream: no more than
+    /// [`DELAY`] before the last frame but one, unless frames are repeated. None before anything is
+    /// known.
     #[must_use]
-    pub fn known(&self) -> Option<f64> {
+    pub fn decided_until(&self) -> Option<f64> {
         let any = !self.config.offline && !self.points.is_empty();
         any.then(|| (self.next - 1 - WAIT) as f64 / RATE - BIAS)
     }
 
-    /// Tells the beats that are left, and begins anew.
-    pub fn finish(&mut self, tell: &mut dyn FnMut(Beat)) {
-        self.end_scene(tell);
+    /// Reports the beats that are left, and restarts.
+    pub fn finish(&mut self, report: &mut dyn FnMut(Beat)) {
+        self.end_scene(report);
         self.reset();
     }
 
-    /// Forgets everything.
+    /// Resets to the state before the first frame.
     pub fn reset(&mut self) {
         self.envelope = Envelope::default();
         self.points.clear();
@@ -307,8 +312,8 @@ impl Detector {
         }
     }
 
-    /// Goes on by one value of a stream.
-    fn follow(&mut self, at: i64, point: Point, tell: &mut dyn FnMut(Beat)) {
+    /// Advances by one value of a stream.
+    fn follow(&mut self, at: i64, point: Point, report: &mut dyn FnMut(Beat)) {
         self.sum += point.motion;
         let longest = [MEAN.0, SPANNED.0, TEMPO.0].map(values);
         if let Some(out) = self.points.len().checked_sub(longest[0] + 1) {
@@ -337,12 +342,12 @@ impl Detector {
         let value = self.curve.back().copied().unwrap_or_default();
         if let Some(peak) = self.picker.next(at, value, &rule) {
             let tempo = self.tempo;
-            self.tell(peak, tempo, tell);
+            self.report(peak, tempo, report);
         }
     }
 
-    /// Looks at everything since the start or the last gap.
-    fn whole(&mut self, tell: &mut dyn FnMut(Beat)) {
+    /// Decodes everything since the start or the last gap.
+    fn decode_offline(&mut self, report: &mut dyn FnMut(Beat)) {
         let count = self.points.len();
         let first = self.next - count as i64;
         let mut sums = Vec::with_capacity(count + 1);
@@ -370,34 +375,34 @@ impl Detector {
             curve.push(stillness(*point, mean(n), errors));
         }
         let mut span = SPAN;
-        let mut seen = None;
+        let mut current = None;
         for (n, value) in curve.iter().enumerate() {
             let at = first + n as i64;
-            // Less often, since it looks at more.
+            // Less often, since it takes more values.
             if n as i64 % RENEW.1 == 0 {
                 let part = around(n, SPANNED.1);
                 span = spanned(curve[part].iter().copied(), values(SPANNED.1));
                 let range = [self.config.min_bpm, self.config.max_bpm];
-                seen = tempo(&curve[around(n, TEMPO.1)], range);
+                current = tempo(&curve[around(n, TEMPO.1)], range);
             }
             let rule = self.rule(span);
             if let Some(peak) = self.picker.next(at, *value, &rule) {
-                self.tell(peak, seen, tell);
+                self.report(peak, current, report);
             }
         }
         if let Some(peak) = self.picker.finish(&self.rule(span)) {
-            self.tell(peak, seen, tell);
+            self.report(peak, current, report);
         }
     }
 
-    fn tell(&mut self, peak: Peak, tempo: Option<Tempo>, tell: &mut dyn FnMut(Beat)) {
+    fn report(&mut self, peak: Peak, tempo: Option<Tempo>, report: &mut dyn FnMut(Beat)) {
         let time = peak.at as f64 / RATE - BIAS;
         let closest = 2.0 / 3.0 * 60.0 / self.config.max_bpm;
         if time < 0.0 || self.last.is_some_and(|last| time - last < closest) {
             return;
         }
         self.last = Some(time);
-        tell(Beat {
+        report(Beat {
             time,
             strength: peak.depth,
             confidence: confidence(peak.depth),
@@ -434,8 +439,8 @@ fn span(values: impl Iterator<Item = f64>) -> ([f64; 2], usize) {
 /// What the values span; before there are many of the `whole`, partly what is usual.
 fn spanned(values: impl Iterator<Item = f64>, whole: usize) -> f64 {
     let ([low, high], count) = span(values);
-    let seen = (count as f64 / (0.5 * whole as f64)).min(1.0);
-    seen * (high - low) + (1.0 - seen) * SPAN
+    let share = (count as f64 / (0.5 * whole as f64)).min(1.0);
+    share * (high - low) + (1.0 - share) * SPAN
 }
 
 /// The least motion of the points; before there are many of the `whole`, less.
@@ -444,8 +449,8 @@ fn least(points: impl Iterator<Item = Point>, whole: usize) -> f64 {
     (count as f64 / (0.5 * whole as f64)).min(1.0) * low
 }
 
-/// The share of beats of a strength that are right: a curve through what was measured on training clips of the dance
-/// corpus, the mean of exact flow and of that of a small network.
+/// The share of beats of a strength that are right: a curve through what was measured on training
+/// clips of the dance corpus, the mean of exact flow and of that of a small network.
 fn confidence(strength: f64) -> f64 {
     const MOST: f64 = 0.9;
     const SCALE: f64 = 0.9;

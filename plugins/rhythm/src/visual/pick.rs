@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-/// How a peak is told from a ripple.
+/// How a peak is reported from a ripple.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
     /// A peak is so much above what is before it.
     pub rise: f64,
-    /// It is known when the curve is so much below it again …
+    /// It is complete when the curve is so much below it again …
     pub fall: f64,
     /// … or so many values after the peak's beginning.
     pub wait: i64,
@@ -34,12 +34,12 @@ pub(super) struct Picker {
     low: Option<f64>,
     /// The highest value since then, once it is high enough.
     high: Option<f64>,
-    told: bool,
+    reported: bool,
     recent: VecDeque<(i64, f64)>,
 }
 
 impl Picker {
-    /// Takes a value and its number; says the peak that is known by it.
+    /// Takes a value and its number; returns the peak that is complete with it.
     pub fn next(&mut self, at: i64, value: f64, rule: &Rule) -> Option<Peak> {
         if self.recent.len() == KEPT {
             self.recent.pop_front();
@@ -49,7 +49,7 @@ impl Picker {
         let Some(mut highest) = self.high else {
             if value > low + rule.rise {
                 self.high = Some(value);
-                self.told = false;
+                self.reported = false;
             } else {
                 self.low = Some(low.min(value));
             }
@@ -60,10 +60,10 @@ impl Picker {
             self.high = Some(value);
         }
         let mut found = None;
-        if !self.told {
+        if !self.reported {
             let peak = self.peak(highest, low, rule);
-            self.told = value < highest - rule.fall || at - peak.at >= rule.wait;
-            found = self.told.then_some(peak);
+            self.reported = value < highest - rule.fall || at - peak.at >= rule.wait;
+            found = self.reported.then_some(peak);
         }
         if value < highest - rule.rise.max(rule.fall) {
             self.low = Some(value);
@@ -72,19 +72,19 @@ impl Picker {
         found
     }
 
-    /// The peak that was not known yet when the values ended; what still rose then is none.
+    /// The peak that was not complete when the values ended; what was still rising is none.
     pub fn finish(&mut self, rule: &Rule) -> Option<Peak> {
         let highest = self.high.take()?;
         let low = self.low.take()?;
         let (end, _) = *self.recent.back()?;
         let peak = self.peak(highest, low, rule);
-        (!self.told && peak.at < end).then_some(peak)
+        (!self.reported && peak.at < end).then_some(peak)
     }
 
     fn peak(&self, highest: f64, low: f64, rule: &Rule) -> Peak {
         let is_highest = |&&(_, value): &&(i64, f64)| value < highest;
         let flat = |&&(_, value): &&(i64, f64)| value >= highest - rule.flat;
-        // What is told is never older than `wait`, also where the rise was slow.
+        // A report is never older than `wait`, also after a slow rise.
         let newest = self
             .recent
             .iter()

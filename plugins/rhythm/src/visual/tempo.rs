@@ -2,7 +2,7 @@
 
 use super::envelope::RATE;
 
-/// The tempo that is as likely as not, in beats a minute, and the deviation of others in octaves.
+/// Centre of the tempo prior in beats a minute, and its standard deviation in octaves.
 const USUAL: (f64, f64) = (125.0, 0.9);
 /// Values that are slower than this many seconds are no rhythm.
 const SLOW: f64 = 1.6;
@@ -12,12 +12,12 @@ const SLOW: f64 = 1.6;
 pub struct Tempo {
     /// Beats a minute.
     pub bpm: f64,
-    /// How alike the motion is a beat later: its autocorrelation, 0 to 1.
+    /// Autocorrelation of the motion at one beat, 0 to 1.
     pub confidence: f64,
 }
 
-/// The tempo of a curve of [`RATE`] values a second within `[slowest, fastest]` beats a minute; none where it is
-/// shorter than two periods of the slowest, or does not change.
+/// The tempo of a curve of [`RATE`] values a second within `[slowest, fastest]` beats a minute;
+/// none where it is shorter than two periods of the slowest, or does not change.
 pub(super) fn tempo(curve: &[f64], [slowest, fastest]: [f64; 2]) -> Option<Tempo> {
     let lag = |bpm: f64| 60.0 / bpm * RATE;
     let (first, last) = (lag(fastest).floor() as usize, lag(slowest).ceil() as usize);

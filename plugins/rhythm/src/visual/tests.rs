@@ -18,14 +18,14 @@ fn dance(fps: f64, seconds: f64) -> Vec<(f64, f64, Vec<f64>)> {
         .collect()
 }
 
-fn see(config: Config, frames: &[(f64, f64, Vec<f64>)], scale: f64) -> Vec<(f64, Beat)> {
+fn detect(config: Config, frames: &[(f64, f64, Vec<f64>)], scale: f64) -> Vec<(f64, Beat)> {
     let mut detector = Detector::new(config).unwrap();
     let mut found = Vec::new();
     let mut last = 0.0;
     for (time, speed, histogram) in frames {
         let frame = Frame {
             time: *time,
-            seen: Seen::Motion {
+            motion: FrameMotion::Measured {
                 interval: time - last,
                 histogram,
                 moving: 0.2 * speed,
@@ -34,7 +34,7 @@ fn see(config: Config, frames: &[(f64, f64, Vec<f64>)], scale: f64) -> Vec<(f64,
         };
         last = *time;
         detector.push(frame, &mut |beat| found.push((*time, beat)));
-        if let Some(known) = detector.known() {
+        if let Some(known) = detector.decided_until() {
             // The frame that this is compared with, and the first frame begin the curves.
             assert!(known > time - DELAY - 0.101, "{known} at {time}");
         }
@@ -62,7 +62,7 @@ fn rests_are_beats_at_any_frame_rate_and_size() {
                     offline,
                     ..Config::default()
                 };
-                let found = see(config, &dance(fps, 12.2), scale);
+                let found = detect(config, &dance(fps, 12.2), scale);
                 assert_beats(&found, 24, near);
                 for (time, beat) in &found[..22] {
                     let late = time - beat.time;
@@ -76,7 +76,7 @@ fn rests_are_beats_at_any_frame_rate_and_size() {
 }
 
 #[test]
-fn a_gap_begins_anew_and_so_does_time_that_goes_back() {
+fn a_gap_restarts_and_so_does_time_that_goes_back() {
     let mut frames = dance(25.0, 5.2);
     let later: Vec<_> = frames
         .iter()
@@ -84,7 +84,7 @@ fn a_gap_begins_anew_and_so_does_time_that_goes_back() {
         .collect();
     frames.extend(later);
     frames.extend(dance(25.0, 5.2));
-    let found = see(Config::default(), &frames, 1.0);
+    let found = detect(Config::default(), &frames, 1.0);
     assert_eq!(found.len(), 30, "{found:?}");
     for (n, (_, beat)) in found.iter().enumerate() {
         let start = if n / 10 == 1 { 20.0 } else { 0.0 };
@@ -94,30 +94,36 @@ fn a_gap_begins_anew_and_so_does_time_that_goes_back() {
 }
 
 #[test]
-fn a_higher_threshold_sees_less_and_what_is_not_finite_nothing() {
+fn a_higher_threshold_reports_less_and_non_finite_frames_nothing() {
     let mut frames = dance(25.0, 10.2);
     let strict = Config {
         threshold: 20.0,
         ..Config::default()
     };
-    assert!(see(strict, &frames, 1.0).is_empty());
+    assert!(detect(strict, &frames, 1.0).is_empty());
     for frame in &mut frames {
         frame.1 = f64::NAN;
     }
     let mut detector = Detector::new(Config::default()).unwrap();
     for (time, speed, histogram) in &frames {
-        let seen = Seen::Motion {
+        let motion = FrameMotion::Measured {
             interval: 0.04,
             histogram,
             moving: *speed,
             foreground: *speed,
         };
         let none = &mut |beat| panic!("{beat:?}");
-        detector.push(Frame { time: *time, seen }, none);
+        detector.push(
+            Frame {
+                time: *time,
+                motion,
+            },
+            none,
+        );
         detector.push(
             Frame {
                 time: f64::NAN,
-                seen,
+                motion,
             },
             none,
         );
@@ -126,7 +132,7 @@ fn a_higher_threshold_sees_less_and_what_is_not_finite_nothing() {
 }
 
 #[test]
-fn what_cannot_be_is_told() {
+fn settings_out_of_range_are_errors() {
     let bad = |config| Detector::new(config).unwrap_err();
     let threshold = Config {
         threshold: 0.0,
