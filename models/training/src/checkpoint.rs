@@ -1,8 +1,8 @@
 //! The whole state of a training, in one safetensors file.
 
-use crate::files;
-use crate::weights::Stored;
 use anyhow::{Context, Result, bail, ensure};
+use dance_corpus::files;
+use dance_networks::weights::Stored;
 use ndarray::{ArrayD, IxDyn};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};

@@ -1,7 +1,7 @@
 //! Learning curves.
 
-use crate::files;
 use anyhow::{Context, Result, anyhow};
+use dance_corpus::files;
 use plotters::prelude::*;
 use plotters::style::register_font;
 use std::collections::BTreeMap;

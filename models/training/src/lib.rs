@@ -1,22 +1,16 @@
-//! Defines, trains and exports the networks of gst-plugins-dance.
+// SPDX-License-Identifier: MPL-2.0
+//! Trains, exports and evaluates the networks of gst-plugins-dance.
 //!
-//! A [`Network`](network::Network) is one generic function over the operations of [`ops`]. The
-//! interpreter [`onnx::Emit`] writes it as an ONNX graph and needs nothing native; the interpreter
-//! `torch::Torch`, behind the feature `libtorch`, computes and differentiates it. What is trained
-//! is therefore what is served, and `parity.sh` measures that it is.
+//! A [`Task`](task::Task) joins a network of `dance-networks` to data of `dance-corpus`, with a loss
+//! and figures. The interpreter `torch::Torch`, behind the feature `libtorch`, computes and
+//! differentiates the network; what is exported is the same definition, and `parity.sh` measures
+//! that both compute the same.
 
-pub mod audio;
 pub mod checkpoint;
 pub mod config;
-pub mod corpus;
 pub mod curve;
 pub mod export;
-pub mod files;
 pub mod flow;
-pub mod layers;
-pub mod network;
-pub mod onnx;
-pub mod ops;
 pub mod rhythm;
 pub mod runtime;
 pub mod selftest;
@@ -25,4 +19,3 @@ pub mod task;
 pub mod torch;
 #[cfg(feature = "libtorch")]
 pub mod train;
-pub mod weights;

@@ -2,18 +2,19 @@
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dance_training::audio::preview::Preview;
+use dance_corpus::Split;
+use dance_corpus::audio::preview::Preview;
+use dance_corpus::dance::preview as corpus;
+use dance_corpus::dance::recordings::Import;
+use dance_corpus::dance::report::Report;
 use dance_training::checkpoint::{Checkpoint, Figures};
 use dance_training::config;
-use dance_training::corpus::preview as corpus;
-use dance_training::corpus::recordings::Import;
-use dance_training::corpus::report::Report;
 use dance_training::export::{self, Numbers};
 use dance_training::flow::{See, eval as flow_eval, preview as flow_preview};
 use dance_training::rhythm::Hear;
 use dance_training::rhythm::cache::Features;
 use dance_training::selftest::SelfTest;
-use dance_training::task::{Split, Task};
+use dance_training::task::Task;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

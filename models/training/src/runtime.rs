@@ -3,10 +3,10 @@
 //! The library is loaded when it is first needed, from the path in `ORT_DYLIB_PATH`; nothing but
 //! these measurements and the calibration of int8 needs it.
 
-use crate::network::Array;
-use crate::onnx::convert::{self, Ranges};
-use crate::onnx::{Recorded, encode};
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use dance_networks::network::Array;
+use dance_networks::onnx::convert::{self, Ranges};
+use dance_networks::onnx::{Recorded, encode};
 use ndarray::{ArrayD, IxDyn};
 use ort::environment::Environment;
 use ort::session::Session;

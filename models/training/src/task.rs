@@ -1,38 +1,17 @@
 //! What a task adds to the trainer: a network, data, a loss and figures.
 
 use crate::checkpoint::Figures;
-use crate::layers::Scope;
-use crate::network::{Array, Network};
-use crate::ops::Ops;
 use anyhow::{Context, Result};
+use dance_corpus::Split;
+use dance_networks::layers::Scope;
+use dance_networks::network::{Array, Network};
+use dance_networks::ops::Ops;
 use ndarray::ArrayD;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
 /// Arrays by name: the network's inputs, and what the loss wants beside them.
 pub type Batch = BTreeMap<String, Array>;
-
-/// Which part of the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Split {
-    /// What is learned from.
-    Training,
-    /// What decides when to stop, and which weights are the best.
-    Validation,
-    /// What is reported and decides nothing.
-    Test,
-}
-
-impl Split {
-    /// `training`, `validation`, `test`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Training => "training",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
-    }
-}
 
 /// Tensors by name, as the loss gets them.
 pub struct Tensors<G: Ops>(BTreeMap<String, G::Tensor>);

@@ -1,13 +1,13 @@
 //! The interpreter that computes and differentiates a network, on LibTorch.
 
 use crate::config::Precision;
-use crate::network::Array;
-use crate::ops::{
+use anyhow::{Context, Result, bail, ensure};
+use dance_networks::network::Array;
+use dance_networks::ops::{
     Binary, Compare, Conv, ConvTranspose, Dim, Gru, Init, Interpolation, Ops, Outside, PadMode,
     Reduce, Size, Unary, resolve,
 };
-use crate::weights::{Stored, Weights};
-use anyhow::{Context, Result, bail, ensure};
+use dance_networks::weights::{Stored, Weights};
 use ndarray::{ArrayD, IxDyn};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -3,12 +3,13 @@
 use crate::checkpoint::{Checkpoint, Figures, Meta};
 use crate::config::Training;
 use crate::curve::Curve;
-use crate::layers::Scope;
-use crate::network::{Network, check_outputs};
-use crate::task::{Batch, Means, Split, Task, Tensors};
+use crate::task::{Batch, Means, Task, Tensors};
 use crate::torch::{self, Torch, Value};
-use crate::weights::{Stored, Weights};
 use anyhow::{Context, Result, bail, ensure};
+use dance_corpus::Split;
+use dance_networks::layers::Scope;
+use dance_networks::network::{Network, check_outputs};
+use dance_networks::weights::{Stored, Weights};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -435,7 +436,7 @@ fn share(tensors: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
 /// resumes draws the ones it would have drawn.
 fn seed(seed: u64, step: u64) {
     use rand::Rng;
-    let mut rng = crate::weights::rng(seed, &format!("step {step}"));
+    let mut rng = dance_networks::weights::rng(seed, &format!("step {step}"));
     tch::manual_seed(rng.next_u64() as i64);
 }
 

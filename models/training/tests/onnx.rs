@@ -9,14 +9,14 @@ mod common;
 
 use anyhow::{Context, ensure};
 use common::{Visitor, extents, inputs, visit};
+use dance_networks::layers::Scope;
+use dance_networks::network::{Array, Network, Port};
+use dance_networks::onnx::{self, Emit, convert, proto};
+use dance_networks::ops::{Conv, Dim, Gru, Init, Ops, Outside};
+use dance_networks::selftest::Small;
+use dance_networks::weights::{Stored, Weights};
 use dance_training::export::{self, Numbers};
-use dance_training::layers::Scope;
-use dance_training::network::{Array, Network, Port};
-use dance_training::onnx::{self, Emit, convert, proto};
-use dance_training::ops::{Conv, Dim, Gru, Init, Ops, Outside};
 use dance_training::runtime::{self, Graph};
-use dance_training::selftest::Small;
-use dance_training::weights::{Stored, Weights};
 use ndarray::{ArrayD, Axis, IxDyn, Slice};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ fn array(shape: &[usize], values: &[f32]) -> ArrayD<f32> {
 
 #[test]
 fn a_file_says_what_it_is() {
-    let bytes = export::model(&SMALL, Weights::Seeded(1)).unwrap();
+    let bytes = card::model(&SMALL, Weights::Seeded(1)).unwrap();
     let model = proto::Model::decode(bytes.as_slice()).unwrap();
     assert_eq!(model.ir_version, 8);
     assert_eq!(model.opset_import[0].version, 18);
@@ -61,8 +61,8 @@ fn a_file_says_what_it_is() {
     assert_eq!(card.inputs[2].state.as_deref(), Some("hidden_next"));
     assert_eq!(card.sha256, None);
     // The same seed gives the same file.
-    assert_eq!(bytes, export::model(&SMALL, Weights::Seeded(1)).unwrap());
-    assert_ne!(bytes, export::model(&SMALL, Weights::Seeded(2)).unwrap());
+    assert_eq!(bytes, card::model(&SMALL, Weights::Seeded(1)).unwrap());
+    assert_ne!(bytes, card::model(&SMALL, Weights::Seeded(2)).unwrap());
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn operations_give_what_paper_and_pencil_give() {
 #[test]
 #[ignore = "needs ONNX Runtime: run models/training/parity.sh"]
 fn a_stream_in_pieces_gives_what_the_whole_gives() {
-    let mut graph = Graph::load(&export::model(&SMALL, Weights::Seeded(4)).unwrap()).unwrap();
+    let mut graph = Graph::load(&card::model(&SMALL, Weights::Seeded(4)).unwrap()).unwrap();
     let extents = BTreeMap::from([("batch".into(), 2), ("time".into(), 11)]);
     let mut feed = BTreeMap::new();
     for port in SMALL.inputs() {

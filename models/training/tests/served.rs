@@ -5,14 +5,15 @@
 // The helpers of tests are tests, too, and fail as they do.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+use dance_corpus::Split;
 use dance_inference::{Model, Runtime, Search, SessionConfig};
+use dance_networks::onnx;
+use dance_networks::weights::{Stored, Weights};
 use dance_training::checkpoint::{Checkpoint, Meta};
 use dance_training::config;
 use dance_training::export;
-use dance_training::onnx;
 use dance_training::selftest::{SelfTest, Settings};
-use dance_training::task::{Split, Task};
-use dance_training::weights::{Stored, Weights};
+use dance_training::task::Task;
 use ndarray::{ArrayD, IxDyn};
 use std::path::{Path, PathBuf};
 use std::process::Command;

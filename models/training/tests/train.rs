@@ -4,14 +4,16 @@
 #![cfg(feature = "libtorch")]
 
 use anyhow::{Result, ensure};
+use dance_corpus::Split;
+use dance_networks::layers::Scope;
+use dance_networks::ops::Ops;
+use dance_networks::selftest::Small;
 use dance_training::checkpoint::Checkpoint;
 use dance_training::config::{self, Config};
 use dance_training::curve::Curve;
 use dance_training::export::{self, Numbers};
-use dance_training::layers::Scope;
-use dance_training::ops::Ops;
-use dance_training::selftest::{SelfTest, Settings, Small};
-use dance_training::task::{Batch, Split, Task, Tensors};
+use dance_training::selftest::{SelfTest, Settings};
+use dance_training::task::{Batch, Task, Tensors};
 use dance_training::train::{BEST, End, LAST, Plan, evaluate_checkpoint, train};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

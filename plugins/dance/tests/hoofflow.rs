@@ -1,6 +1,6 @@
 //! The element contract of `hoofflow`, clause by clause.
 //!
-//! The models are of the real interface, written here by the exporter of the training crate, with a rule instead of
+//! The models are of the real interface, written here by `dance-networks`, with a rule instead of
 //! trained weights: what becomes brighter from one picture to the next goes to the right.
 
 // Helpers fail a test as it does itself.
@@ -14,11 +14,11 @@ use common::{
     Dir, Playing, assert_no_leaks, assert_refused, error, init, library, message, ms, stat,
 };
 use dance_inference::ModelFile;
-use dance_training::export;
-use dance_training::layers::Scope;
-use dance_training::network::{About, Network, Port};
-use dance_training::ops::{Ops, Unary};
-use dance_training::weights::Weights;
+use dance_networks::card;
+use dance_networks::layers::Scope;
+use dance_networks::network::{About, Network, Port};
+use dance_networks::ops::{Ops, Unary};
+use dance_networks::weights::Weights;
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoInfo, VideoInterlaceMode};
@@ -128,7 +128,7 @@ impl Brighter {
     fn write(&self, folder: &Dir) -> PathBuf {
         let path = folder.file("flow.onnx");
         let _ = std::fs::remove_file(path.with_extension("toml"));
-        std::fs::write(&path, export::model(self, Weights::Seeded(1)).unwrap()).unwrap();
+        std::fs::write(&path, card::model(self, Weights::Seeded(1)).unwrap()).unwrap();
         path
     }
 }
@@ -795,20 +795,19 @@ fn a_mended_property_is_enough_to_start_again() {
 }
 
 #[test]
-fn the_network_of_the_training_crate_fits() {
+fn the_defined_network_fits() {
     let config =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/training/config/flow-light.toml");
-    let (config, _) =
-        dance_training::config::load::<dance_training::flow::Settings>(&config).unwrap();
-    let network = dance_training::flow::network::Pwc {
+    let config: toml::Table = toml::from_str(&std::fs::read_to_string(config).unwrap()).unwrap();
+    let network = dance_networks::flow::Pwc {
         width: SIDE,
         height: SIDE,
-        ..config.task.network
+        ..config["task"]["network"].clone().try_into().unwrap()
     };
     let folder = Dir::new();
     let path = folder.file("flow.onnx");
-    std::fs::write(&path, export::model(&network, Weights::Seeded(1)).unwrap()).unwrap();
-    let mut card = export::card(&network, "test").unwrap();
+    std::fs::write(&path, card::model(&network, Weights::Seeded(1)).unwrap()).unwrap();
+    let mut card = card::card(&network, "test").unwrap();
     card.sha256 = Some(
         ModelFile::open(&path, &card.task)
             .unwrap()

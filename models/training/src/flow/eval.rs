@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::folder;
-use super::pair::Pair;
-use super::picture::Flow;
 use crate::runtime::Graph;
+use dance_corpus::flow::folder;
+use dance_corpus::flow::pair::Pair;
+use dance_corpus::flow::picture::Flow;
 
 /// `flow list`: the pairs of a folder, as tab-separated lines of first frame, second frame, truth
 /// and mask. What the script `flow-classics.py` reads.
@@ -195,7 +195,7 @@ impl Eval {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::picture::Picture;
+    use dance_corpus::flow::picture::Picture;
 
     #[test]
     fn a_folder_is_measured() {

@@ -1,19 +1,9 @@
 //! The task `flow`: dense optical flow.
 //!
-//! Learns from pairs of frames that are made while it trains, with exact truth; see [`compose`].
+//! Learns from pairs of frames that are made while it trains, with exact truth; see [`dance_corpus::flow`].
 
-pub mod compose;
-pub mod defects;
 pub mod eval;
-pub mod figure;
-pub mod folder;
-pub mod geometry;
-pub mod network;
-pub mod pair;
-pub mod picture;
 pub mod preview;
-pub mod scene;
-pub mod texture;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,15 +12,16 @@ use anyhow::{Context, Result, ensure};
 use ndarray::{Array3, Array4, Array5, ArrayD, Ix4, arr0};
 use serde::Deserialize;
 
-use crate::audio::random::Random;
 use crate::checkpoint::Figures;
-use crate::layers::Scope;
-use crate::ops::{Binary, Ops, Unary};
-use crate::task::{Batch, Split, Task, Tensors};
-use compose::Recipe;
-use network::{Flows, Pwc, enlarged};
-use pair::{Folder, Pair, Procedural, Source};
-use picture::{Flow, Picture};
+use crate::task::{Batch, Task, Tensors};
+use dance_corpus::Split;
+use dance_corpus::flow::compose::Recipe;
+use dance_corpus::flow::pair::{Folder, Pair, Procedural, Source};
+use dance_corpus::flow::picture::{self, Flow, Picture};
+use dance_corpus::random::Random;
+use dance_networks::flow::{Flows, Pwc, enlarged};
+use dance_networks::layers::Scope;
+use dance_networks::ops::{Binary, Ops, Unary};
 
 /// The `[task]` of the configuration.
 #[derive(Clone, Debug, Deserialize)]
@@ -94,7 +85,7 @@ fn one() -> f32 {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mixed {
-    /// The folder; see [`folder::find`].
+    /// The folder; see [`dance_corpus::flow::folder::find`].
     pub path: PathBuf,
     /// The share, 0 to 1.
     pub share: f64,
@@ -291,7 +282,12 @@ impl Task for See {
         let error =
             |flow: &G::Tensor, truth: &G::Tensor, weights: &G::Tensor| -> Result<G::Tensor> {
                 let off = g.sub(flow, truth)?;
-                let square = g.reduce(&g.mul(&off, &off)?, crate::ops::Reduce::Sum, &[1], false)?;
+                let square = g.reduce(
+                    &g.mul(&off, &off)?,
+                    dance_networks::ops::Reduce::Sum,
+                    &[1],
+                    false,
+                )?;
                 // The root's slope must stay finite where there is no error.
                 let length = g.unary(&g.add(&square, &g.scalar(1e-4)?)?, Unary::Sqrt)?;
                 g.mean_all(&g.mul(&g.binary(&length, exponent, Binary::Pow)?, weights)?)

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::eval::{Errors, Model};
-use super::folder;
-use super::pair::{Pair, Source};
-use super::picture::Picture;
 use super::{See, Settings};
 use crate::config;
-use crate::task::{Split, Task};
+use crate::task::Task;
+use dance_corpus::Split;
+use dance_corpus::flow::folder;
+use dance_corpus::flow::pair::{Pair, Source};
+use dance_corpus::flow::picture::Picture;
 
 /// Which made-up pairs.
 #[derive(clap::Args, Debug)]

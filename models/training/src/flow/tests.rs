@@ -134,7 +134,7 @@ fn both_configurations_make_tasks() {
 #[test]
 fn the_loss_reaches_every_weight_and_falls() {
     use crate::torch::Torch;
-    use crate::weights::Weights;
+    use dance_networks::weights::Weights;
     let task = task(CONFIG).unwrap();
     let torch = Torch::new(
         tch::Device::Cpu,
@@ -173,9 +173,9 @@ fn the_loss_reaches_every_weight_and_falls() {
 #[cfg(feature = "libtorch")]
 #[test]
 fn limbs_count_as_much_more_as_is_asked_for() {
-    use crate::network::Array;
     use crate::torch::Torch;
-    use crate::weights::Weights;
+    use dance_networks::network::Array;
+    use dance_networks::weights::Weights;
     let torch = Torch::new(
         tch::Device::Cpu,
         crate::config::Precision::Float32,

@@ -12,7 +12,7 @@ use dance_rhythm::spectrum::Framer;
 use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
-use crate::audio::{Choice, Clip};
+use dance_corpus::audio::{Choice, Clip};
 
 /// A clip as it is learned from.
 #[derive(Clone, Debug)]
@@ -189,7 +189,7 @@ impl Features {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::Beat;
+    use dance_corpus::audio::Beat;
 
     fn click() -> Clip {
         let mut samples = vec![0.0; 44_100];

@@ -3,7 +3,6 @@
 //! Learns from the clips that `dance-train audio features` makes.
 
 pub mod cache;
-pub mod network;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,13 +16,14 @@ use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
 use crate::checkpoint::Figures;
-use crate::layers::{Scope, binary_cross_entropy};
-use crate::network::{Network, Role};
-use crate::ops::Ops;
-use crate::task::{Batch, Split, Task, Tensors};
-use crate::weights;
+use crate::task::{Batch, Task, Tensors};
 use cache::Example;
-use network::{DELAY, LABELS, Rhythm};
+use dance_corpus::Split;
+use dance_networks::layers::{Scope, binary_cross_entropy};
+use dance_networks::network::{Network, Role};
+use dance_networks::ops::Ops;
+use dance_networks::rhythm::{DELAY, LABELS, Rhythm};
+use dance_networks::weights;
 
 /// Frames beside the true one are half true: nobody hears a beat to 10 ms.
 const BESIDE: f32 = 0.5;
@@ -228,7 +228,7 @@ impl Task for Hear {
     fn data(&self) -> String {
         format!(
             "{} clips made by `dance-train audio features`; its sources and their licences stand \
-             in models/training/config/audio.toml",
+             in models/corpus/config/audio.toml",
             self.train.len()
         )
     }

@@ -3,9 +3,9 @@
 #![allow(dead_code)]
 
 use anyhow::Result;
-use dance_training::layers::Scope;
-use dance_training::network::{About, Array, Network, Port};
-use dance_training::ops::{
+use dance_networks::layers::Scope;
+use dance_networks::network::{About, Array, Network, Port};
+use dance_networks::ops::{
     Binary, Compare, Conv, ConvTranspose, Dim, Gru, Init, Interpolation, Ops, Outside, PadMode,
     Reduce, Size, Unary,
 };

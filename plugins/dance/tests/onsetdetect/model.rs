@@ -1,17 +1,17 @@
 //! `method=model`: heard through, refused with reasons, and done without where nobody asked for it.
 //!
-//! The models are of the real interface, written here by the exporter of the training crate, with a
+//! The models are of the real interface, written here by `dance-networks`, with a
 //! rule instead of trained weights. These tests need ONNX Runtime, and fail where it cannot be had.
 
 use std::path::{Path, PathBuf};
 
 use dance_inference::{ModelFile, Runtime, Search};
+use dance_networks::layers::Scope;
+use dance_networks::network::{About, Network, Port};
+use dance_networks::ops::{Ops, Reduce, Unary};
+use dance_networks::weights::Weights;
+use dance_networks::{card, onnx};
 use dance_rhythm::network::{BANDS, FEATURES, FRAME_RATE};
-use dance_training::layers::Scope;
-use dance_training::network::{About, Network, Port};
-use dance_training::ops::{Ops, Reduce, Unary};
-use dance_training::weights::Weights;
-use dance_training::{export, onnx};
 
 use super::common::{assert_refused, is_child, library, refusal, run_alone};
 use super::*;
@@ -104,7 +104,7 @@ impl Network for Rise {
 
 impl Rise {
     fn bytes(&self) -> Vec<u8> {
-        export::model(self, Weights::Seeded(1)).unwrap()
+        card::model(self, Weights::Seeded(1)).unwrap()
     }
 
     /// Writes `rhythm.onnx` into a folder, without a card's file.
@@ -116,7 +116,7 @@ impl Rise {
     /// With its card's file.
     fn write_with_card(&self, folder: &Dir) -> PathBuf {
         let path = self.write(folder);
-        let mut card = export::card(self, "test").unwrap();
+        let mut card = card::card(self, "test").unwrap();
         card.sha256 = Some(
             ModelFile::open(&path, &card.task)
                 .unwrap()
@@ -188,19 +188,16 @@ fn it_hears_through_the_model() {
 
 /// What is trained is what is fed: nothing but the weights can be wrong with it.
 #[test]
-fn the_network_of_the_training_crate_fits() {
+fn the_defined_network_fits() {
     let folder = Dir::new();
-    let network = dance_training::rhythm::network::Rhythm {
+    let network = dance_networks::rhythm::Rhythm {
         front: 4,
         channels: 8,
         blocks: 3,
         memory: 4,
         dropout: 0.0,
     };
-    let model = write(
-        &folder,
-        &export::model(&network, Weights::Seeded(1)).unwrap(),
-    );
+    let model = write(&folder, &card::model(&network, Weights::Seeded(1)).unwrap());
     let info = mono_f32(44_100);
     for mode in ["low-latency", "offline"] {
         let mut run = Run::new(&format!("{} mode={mode}", through(&model))).caps(&info);
