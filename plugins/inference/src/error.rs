@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::{library::Fault, provider::ExecutionProvider};
+use crate::{
+    provider::ExecutionProvider,
+    version::{Fault, MINIMUM_VERSION},
+};
 
 /// What can go wrong between a path to a model and a number from it.
 ///
@@ -16,7 +19,7 @@ pub enum Error {
     #[error(
         "no ONNX Runtime {minimum} or newer was found; name its library with the property onnxruntime-library or the \
          environment variable ORT_DYLIB_PATH. Searched: {searched}",
-        minimum = crate::library::MINIMUM_VERSION
+        minimum = MINIMUM_VERSION
     )]
     LibraryNotFound {
         /// Every place, and why nothing there would do.
@@ -115,12 +118,13 @@ pub enum Error {
     #[error(
         "`{}` is a sound ONNX model, but not one made for this element: it has no metadata `{key}` that says what it \
          is for, and a model for `{task}` is needed. Its graph: {graph}",
-        path.display(),
-        key = crate::card::METADATA_KEY
+        path.display()
     )]
     NoCard {
         /// The model.
         path: PathBuf,
+        /// The metadata that a model of ours has.
+        key: &'static str,
         /// The task that was needed.
         task: String,
         /// Inputs and outputs of the graph.

@@ -58,18 +58,22 @@ mod library;
 mod lock;
 mod model;
 mod provider;
+mod providers;
 mod runtime;
 mod session;
 mod stream;
 mod tensorrt;
+mod version;
 
 pub use card::{Axis, Card, METADATA_KEY, Port};
 pub use error::{Error, Result};
-pub use library::{Fault, Library, MINIMUM_VERSION, Search, Version, own_directory};
+pub use library::{Library, Search, own_directory};
 pub use model::{Model, ModelFile, Progress};
-pub use provider::{Assignment, ExecutionProvider, Fallback, Providers};
+pub use provider::ExecutionProvider;
+pub use providers::{Assignment, Fallback, Providers};
 pub use runtime::{
     LogLevel, LogRecord, LogSink, Runtime, set_log_level, set_log_sink, user_cache_directory,
 };
 pub use session::SessionConfig;
 pub use stream::Stream;
+pub use version::{Fault, MINIMUM_VERSION, Version};

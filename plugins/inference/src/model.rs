@@ -14,7 +14,7 @@ use crate::{
     card::{Card, METADATA_KEY, describe_all},
     error::{Error, Result},
     lock::lock,
-    provider::{Assignment, Fallback, Providers},
+    providers::{Assignment, Fallback, Providers},
     runtime::Runtime,
     session::{LOAD_MODEL, SessionConfig, SharedSession, session_for},
     stream::Stream,
@@ -176,6 +176,7 @@ impl ModelFile {
                 .custom(METADATA_KEY)
                 .ok_or_else(|| Error::NoCard {
                     path: self.path.clone(),
+                    key: METADATA_KEY,
                     task: self.task.clone(),
                     graph: format!(
                         "inputs {}; outputs {}",

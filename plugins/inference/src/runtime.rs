@@ -12,8 +12,9 @@ use ort::environment::Environment;
 
 use crate::{
     error::{Error, Result},
-    library::{Library, Search, Version},
+    library::{Library, Search},
     lock::lock,
+    version::Version,
 };
 
 /// How grave a message of ONNX Runtime is.

@@ -14,7 +14,8 @@ use ort::{
 use crate::{
     error::{Error, Result},
     lock::lock,
-    provider::{Assignment, ExecutionProvider, Fallback, Providers},
+    provider::ExecutionProvider,
+    providers::{Assignment, Fallback, Providers},
     runtime::{Runtime, user_cache_directory},
     tensorrt::engine_directory,
 };

@@ -6,7 +6,7 @@
 
 use std::{ffi::c_int, path::PathBuf};
 
-use crate::library::Version;
+use crate::version::Version;
 
 /// The directory for the engines of one model:
 /// `BASE/tensorrt/HASH-ort1.24.1-trt10.9.0-sm90-NVIDIA_H100`.
