@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use dance_corpus::Split;
 use dance_corpus::flow::compose::Recipe;
-use dance_corpus::flow::pair::{Procedural, Source};
+use dance_corpus::flow::source::{Procedural, Source};
 
 fn pairs(criterion: &mut Criterion) {
     let recipe = Recipe::default();

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::figure;
-use super::geometry::{Affine, Bend, Shape};
+use super::geometry::{Affine, Bend, Shape, scale};
 use super::scene::{Instant, Layer, Rigid, Scene, blob};
 use super::texture::Textures;
 use crate::random::Random;
@@ -132,12 +132,6 @@ pub fn scene<'a>(
         instants,
         layers,
     }
-}
-
-/// The size of the picture that things are to fit: smaller frames are rather parts of one than
-/// smaller ones.
-pub fn scale(extent: f32) -> f32 {
-    (extent + 256.0) / 2.0
 }
 
 fn thing<'a>(

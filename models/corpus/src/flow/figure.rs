@@ -1,7 +1,6 @@
 //! Figures of thin limbs that swing about their joints.
 
-use super::compose::scale;
-use super::geometry::{Affine, Part, Point, Shape};
+use super::geometry::{Affine, Part, Point, Shape, scale};
 use super::scene::{Instant, Layer};
 use super::texture::{Texture, Textures};
 use crate::random::Random;

@@ -348,6 +348,12 @@ impl Shape {
     }
 }
 
+/// The size of the picture that things are to fit: smaller frames are rather parts of one than
+/// smaller ones.
+pub fn scale(extent: f32) -> f32 {
+    (extent + 256.0) / 2.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

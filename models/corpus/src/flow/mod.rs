@@ -9,4 +9,5 @@ pub mod geometry;
 pub mod pair;
 pub mod picture;
 pub mod scene;
+pub mod source;
 pub mod texture;

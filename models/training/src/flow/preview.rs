@@ -11,8 +11,9 @@ use crate::config;
 use crate::task::Task;
 use dance_corpus::Split;
 use dance_corpus::flow::folder;
-use dance_corpus::flow::pair::{Pair, Source};
+use dance_corpus::flow::pair::Pair;
 use dance_corpus::flow::picture::Picture;
+use dance_corpus::flow::source::Source;
 
 /// Which made-up pairs.
 #[derive(clap::Args, Debug)]
