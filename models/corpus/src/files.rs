@@ -1,9 +1,10 @@
-//! Files that are there whole or not at all.
+//! Files that are there whole or not at all, and folders of them.
 
+use crate::Error;
 use anyhow::{Context, Result, anyhow};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file under another name, and gives it its own only when every byte is on the disk: a
 /// kill or a full disk leaves what was there before.
@@ -36,6 +37,63 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
             anyhow!("cannot write {}: {error}", path.display())
         }
     })
+}
+
+/// Writes red, green and blue, row by row, as a PNG.
+///
+/// # Errors
+/// As [`write`], and when there are not three bytes for each of the `width` × `height` pixels.
+pub fn write_png(path: &Path, width: usize, height: usize, pixels: &[u8]) -> Result<()> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(pixels)?;
+    writer.finish()?;
+    write(path, &bytes)
+}
+
+/// Files of a folder and the folders in it that have one of some endings, sorted.
+///
+/// # Errors
+/// [`Error::Missing`] without the folder, [`Error::Broken`] when it cannot be read or has none.
+pub(crate) fn list(
+    folder: &Path,
+    what: &'static str,
+    endings: &[&str],
+) -> Result<Vec<PathBuf>, Error> {
+    if !folder.is_dir() {
+        return Err(Error::Missing {
+            what,
+            path: folder.to_owned(),
+        });
+    }
+    let (mut out, mut open) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(here) = open.pop() {
+        let failed = |e| Error::broken(&here, e);
+        for entry in fs::read_dir(&here).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let path = entry.path();
+            // Links to folders are not followed: they may lead round in a circle.
+            if entry.file_type().map_err(failed)?.is_dir() {
+                open.push(path);
+            } else if path
+                .extension()
+                .and_then(|e| e.to_str())
+                .is_some_and(|e| endings.iter().any(|x| e.eq_ignore_ascii_case(x)))
+            {
+                out.push(path);
+            }
+        }
+    }
+    if out.is_empty() {
+        return Err(Error::broken(
+            folder,
+            format!("no {} in it", endings.join(", ")),
+        ));
+    }
+    out.sort();
+    Ok(out)
 }
 
 #[cfg(test)]

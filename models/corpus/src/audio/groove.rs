@@ -5,9 +5,8 @@ use std::path::Path;
 
 use midly::{MidiMessage, Smf, Timing, TrackEventKind};
 
-use super::Split;
 use super::kit::Piece;
-use crate::Error;
+use crate::{Error, Split};
 
 /// One stroke of a drummer.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +40,7 @@ pub struct Take {
     pub bars: u32,
 }
 
-/// All takes of a split: `train` rows for training, `validation` rows for validation. Rows of the
+/// All takes of a split: `train` rows to learn from, `validation` rows held out. Rows of the
 /// dataset's own `test` split are left for tests.
 ///
 /// # Errors
@@ -72,8 +71,8 @@ pub fn load(folder: &Path, split: Split) -> Result<Vec<Take>, Error> {
         column("split")?,
     ];
     let wanted = match split {
-        Split::Train => "train",
-        Split::Validation => "validation",
+        Split::Training => "train",
+        Split::Validation | Split::Test => "validation",
     };
     let mut takes = Vec::new();
     for line in lines {

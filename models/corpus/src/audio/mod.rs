@@ -23,9 +23,9 @@ pub mod truth;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
 use crate::error::read_toml;
 use crate::random::Random;
+use crate::{Error, Split};
 use compose::{Music, compose};
 use effects::{
     Amplifier, Biquad, add_noise, code, compress, crowd, duck, gain, limit_band, loudness, peak,
@@ -74,19 +74,10 @@ impl Choice {
         let split = if self.validation {
             Split::Validation
         } else {
-            Split::Train
+            Split::Training
         };
         Generator::new(&config, split)
     }
-}
-
-/// What a clip is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Split {
-    /// To learn from.
-    Train,
-    /// To measure on while learning.
-    Validation,
 }
 
 /// Sounds of one split.
@@ -175,7 +166,8 @@ const BEFORE: f64 = 1.5;
 const SONGS: f64 = 0.5;
 
 impl Generator {
-    /// Reads all sources of a split.
+    /// Reads all sources of a split. There are two sets of sources, one to learn from and one held
+    /// out, which validates and tests.
     ///
     /// # Errors
     /// [`Error::Missing`] and [`Error::Broken`] name the source at fault, [`Error::Config`] says
@@ -199,8 +191,8 @@ impl Generator {
             return Err(Error::Config(message));
         }
         let (sources, name) = match split {
-            Split::Train => (&config.train, "train"),
-            Split::Validation => (&config.validation, "validation"),
+            Split::Training => (&config.train, "train"),
+            Split::Validation | Split::Test => (&config.validation, "validation"),
         };
         if sources.soundfonts.is_empty() || sources.kits.is_empty() {
             let message = format!("[{name}] needs at least one soundfont and one kit");
@@ -221,7 +213,7 @@ impl Generator {
             seconds: config.seconds,
             // Splits with the same numbers must not play the same scores.
             seed: config.seed
-                ^ if split == Split::Train {
+                ^ if split == Split::Training {
                     0
                 } else {
                     0x5eed_0f5e_ed00
@@ -663,10 +655,10 @@ mod tests {
     fn a_clip_is_a_function_of_its_seed_and_number() {
         let fixture = Fixture::new();
         let mut config = fixture.config();
-        let one = Generator::new(&config, Split::Train).unwrap();
+        let one = Generator::new(&config, Split::Training).unwrap();
         let forward: Vec<Clip> = (0..4).map(|n| one.clip(n)).collect();
         // Another generator, threads, another order, with and without measured notes.
-        let other = Generator::new(&config, Split::Train).unwrap();
+        let other = Generator::new(&config, Split::Training).unwrap();
         std::thread::scope(|scope| {
             for n in [3, 1, 2, 0] {
                 let (other, forward) = (&other, &forward);
@@ -675,7 +667,7 @@ mod tests {
         });
         same(&one.clip(2), &forward[2]);
         config.seed += 1;
-        let next = Generator::new(&config, Split::Train).unwrap();
+        let next = Generator::new(&config, Split::Training).unwrap();
         assert_ne!(next.clip(1).samples, forward[1].samples);
         assert_ne!(forward[0].samples, forward[1].samples);
     }
@@ -684,7 +676,7 @@ mod tests {
     fn truth_lies_in_the_clip_and_on_rising_energy() {
         let fixture = Fixture::new();
         let config = fixture.config();
-        let generator = Generator::new(&config, Split::Train).unwrap();
+        let generator = Generator::new(&config, Split::Training).unwrap();
         let (mut musical, mut rises) = (0, Vec::new());
         for index in 0..40 {
             let clip = generator.clip(index);
@@ -725,14 +717,14 @@ mod tests {
     fn splits_share_nothing() {
         let fixture = Fixture::new();
         let mut config = fixture.config();
-        let train = Generator::new(&config, Split::Train).unwrap();
+        let train = Generator::new(&config, Split::Training).unwrap();
         let held_out = Generator::new(&config, Split::Validation).unwrap();
         let sources: Vec<&str> = held_out.sources().collect();
         assert_eq!(sources.len(), 3);
         assert!(train.sources().all(|s| !sources.contains(&s)));
         assert_ne!(train.clip(0).recipe, held_out.clip(0).recipe);
         config.validation.kits.push(fixture.path("kit-train"));
-        let error = Generator::new(&config, Split::Train).err().unwrap();
+        let error = Generator::new(&config, Split::Training).err().unwrap();
         assert!(error.to_string().contains("kit-train"), "{error}");
     }
 
@@ -742,7 +734,7 @@ mod tests {
         let error = |change: &dyn Fn(&mut Config)| {
             let mut config = fixture.config();
             change(&mut config);
-            let error = Generator::new(&config, Split::Train).err();
+            let error = Generator::new(&config, Split::Training).err();
             error.expect("an error").to_string()
         };
         let text = error(&|c| c.train.soundfonts[0] = "/nowhere/a.sf2".into());

@@ -1,6 +1,7 @@
 //! Choreography: moves put together to phrases, tied to the beats, and made into poses.
 
-use super::draft::{Arm, Count, Draft, Key, STANCE, STAND, Step};
+use super::arms::Arm;
+use super::draft::{Count, Draft, Key, STANCE, STAND, Step};
 use super::genre::Genre;
 use super::moves::MOVES;
 use super::pulse::Pulse;

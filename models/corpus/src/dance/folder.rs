@@ -2,8 +2,7 @@
 //! `truth.safetensors` (little-endian; shapes as in [`Frames`]; booleans as bytes 0 and 1).
 
 use super::clip::{Clip, Frames, Info};
-use super::preview::save;
-use crate::Error;
+use crate::{Error, files};
 use anyhow::{Context, Result, ensure};
 use ndarray::{Array, Array4, Axis, Dimension, IntoDimension};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -25,7 +24,13 @@ pub fn write(clip: &Clip, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(&frames)
         .with_context(|| format!("cannot make {}", frames.display()))?;
     for (t, frame) in clip.frames.pixels.axis_iter(Axis(0)).enumerate() {
-        save(&frame.to_owned(), &frames.join(format!("{t:04}.png")))?;
+        let pixels: Vec<u8> = frame.iter().copied().collect();
+        files::write_png(
+            &frames.join(format!("{t:04}.png")),
+            frame.dim().1,
+            frame.dim().0,
+            &pixels,
+        )?;
     }
     let f = &clip.frames;
     let float = |a: &Array4<f32>| bytes(a.iter().copied(), f32::to_le_bytes);
@@ -62,14 +67,14 @@ pub fn write(clip: &Clip, folder: &Path) -> Result<()> {
     for (name, kind, shape, data) in &parts {
         views.push((*name, TensorView::new(*kind, shape.to_vec(), data)?));
     }
-    crate::files::write(
+    files::write(
         &folder.join("truth.safetensors"),
         &safetensors::serialize(views, None)?,
     )?;
     sound(clip, &folder.join("music.wav"))?;
     let text = serde_json::to_vec_pretty(&clip.info)?;
     // Last: a folder with it is complete.
-    crate::files::write(&folder.join("clip.json"), &text)
+    files::write(&folder.join("clip.json"), &text)
 }
 
 fn sound(clip: &Clip, path: &Path) -> Result<()> {

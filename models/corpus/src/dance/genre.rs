@@ -1,6 +1,6 @@
 //! Dance genres: which moves, in which manner, to which music.
 
-use super::draft::{Arm, hands};
+use super::arms::{Arm, hands};
 
 /// A genre.
 pub struct Genre {

@@ -1,5 +1,6 @@
 //! The move grammar: what a dancer does on each count of each move.
 
+use super::arms::*;
 use super::draft::*;
 use glam::Vec3;
 

@@ -105,7 +105,7 @@ impl Songs {
     /// # Errors
     /// [`Error::Missing`] without the folder, [`Error::Broken`] when there is no music in it.
     pub fn folder(folder: &Path, rate: u32) -> Result<Self, Error> {
-        let files = super::files(folder, "folder of music", &ENDINGS)?;
+        let files = crate::files::list(folder, "folder of music", &ENDINGS)?;
         Ok(Self::new(Source::Folder(files), rate))
     }
 

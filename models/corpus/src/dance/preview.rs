@@ -4,10 +4,9 @@
 use super::clip::{Clip, Frames, Info};
 use super::skeleton::{self, STICKS};
 use super::{Config, Corpus, Factor, Share, folder, kinetics};
-use crate::Error;
-use crate::Split;
 use crate::flow::pair::Pair;
 use crate::flow::picture as flow;
+use crate::{Error, Split, files};
 use anyhow::Context as _;
 use epaint_default_fonts::UBUNTU_LIGHT;
 use ndarray::{Array3, Axis, s};
@@ -300,7 +299,8 @@ impl Preview {
             draw_strip(&clip, &speed, &stops, &mut strip);
         }
         write_titles(&mut sheet, &lines, row)?;
-        save(&sheet, &self.out)?;
+        let pixels: Vec<u8> = sheet.iter().copied().collect();
+        files::write_png(&self.out, size[1], size[0], &pixels)?;
         Ok(format!("{} clips: {}", self.count, self.out.display()))
     }
 }
@@ -432,16 +432,4 @@ fn write_titles(sheet: &mut Array3<u8>, lines: &[String], row: usize) -> anyhow:
             .map_err(|e| wrong(&e))?;
     }
     root.present().map_err(|e| wrong(&e))
-}
-
-/// Writes pixels as PNG.
-pub(super) fn save(pixels: &Array3<u8>, path: &Path) -> anyhow::Result<()> {
-    let mut out = Vec::new();
-    let mut encoder = png::Encoder::new(&mut out, pixels.dim().1 as u32, pixels.dim().0 as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(&pixels.iter().copied().collect::<Vec<u8>>())?;
-    writer.finish()?;
-    crate::files::write(path, &out)
 }

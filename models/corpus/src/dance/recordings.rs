@@ -4,9 +4,10 @@
 use super::clip::{Beat, Clip, Frames, Info, Lock};
 use super::skeleton::JOINTS;
 use super::splits::tenth;
-use super::{files, folder, media, music};
+use super::{folder, media, music};
 use crate::Error;
 use crate::Split;
+use crate::files;
 use clap::ValueEnum;
 use ndarray::{Array3, Array4};
 use std::path::{Path, PathBuf};
@@ -103,7 +104,7 @@ impl Recordings {
     /// # Errors
     /// When the folder is missing, holds no video, or a name is not as the layout has it.
     pub fn open(folder: &Path, layout: Layout, split: Split, cut: Cut) -> Result<Self, Error> {
-        let found = files(folder, "folder of videos", &ENDINGS)?;
+        let found = files::list(folder, "folder of videos", &ENDINGS)?;
         let lists = match layout {
             Layout::Aist => lists(folder)?,
             _ => Vec::new(),

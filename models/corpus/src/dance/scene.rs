@@ -7,16 +7,17 @@ use super::camera::Camera;
 use super::choreography::Dance;
 use super::clip::{Beat, Clip, Frames, Info, Lock, Span};
 use super::genre::GENRES;
+use super::kinetics;
 use super::lens::Lens;
 use super::mocap::{Capture, Take};
 use super::motion::Motion;
 use super::music::Song;
 use super::pulse::Pulse;
+use super::sources::Sources;
 use super::splits::Factor;
 use super::springs::Springs;
 use super::stage::{Light, Stage};
 use super::wardrobe::{Look, dress};
-use super::{Corpus, kinetics};
 use crate::Error;
 use crate::random::Random;
 use glam::{Vec3, Vec3A};
@@ -40,12 +41,12 @@ pub struct Scene {
 const PEOPLE: u64 = 0x7065_6f70_6c65;
 
 impl Scene {
-    pub(super) fn new(corpus: &Corpus, index: u64) -> Result<Self, Error> {
-        let config = &corpus.config;
-        let share = &corpus.share;
-        let random = &mut corpus.random(index);
+    pub(super) fn new(sources: &Sources, index: u64) -> Result<Self, Error> {
+        let config = &sources.config;
+        let share = &sources.share;
+        let random = &mut sources.random(index);
         let seconds = config.seconds();
-        let finite = corpus.songs.count();
+        let finite = sources.songs.count();
         let group = index / config.music.clips;
         let number = |group| {
             share.song(
@@ -54,7 +55,7 @@ impl Scene {
                 finite.is_some(),
             )
         };
-        let song = corpus.songs.song(number(group)?)?;
+        let song = sources.songs.song(number(group)?)?;
         let room = song.seconds() - seconds;
         if room < 0.0 {
             return Err(Error::Config(format!(
@@ -64,22 +65,22 @@ impl Scene {
             )));
         }
         let offset = random.range(0.0, room);
-        let genre = genre(corpus, number(group)?, &song, random)?;
+        let genre = genre(sources, number(group)?, &song, random)?;
         let (lock, pulse) = {
             let songs = [number(group)?, number(group + 1)?];
-            lock(corpus, &song, songs, offset, random)?
+            lock(sources, &song, songs, offset, random)?
         };
 
         let person = share.person(config.people, random)?;
         let who = &mut Random::new(config.seed ^ PEOPLE, person);
-        let body = match &corpus.bodies {
+        let body = match &sources.bodies {
             Some(anny) => anny.body(&Shape::any(who))?,
             None => body::capsule(who.range(1.5, 1.95) as f32),
         };
         let today = &mut Random::new(config.seed ^ PEOPLE ^ 1, index);
         let look = Look::any(who, today);
         let figure = body.figure.clone();
-        let motion = motion(corpus, genre, &pulse, seconds, random)?;
+        let motion = motion(sources, genre, &pulse, seconds, random)?;
         let springs = Springs::new(
             &figure,
             &motion,
@@ -110,9 +111,9 @@ impl Scene {
         let shown = (size[0] - 2 * bars) as f32 / size[0] as f32;
         let view = random.pick(&share.views());
         let camera = Camera::new(view, &figure, &path, seconds as f32, shown, random);
-        let backdrop = backdrop(corpus, &camera, random)?;
+        let backdrop = backdrop(sources, &camera, random)?;
         let info = info(
-            corpus,
+            sources,
             index,
             (&song, offset),
             (genre, lock),
@@ -241,7 +242,7 @@ impl Scene {
 }
 
 /// A genre that suits the song mostly, of those that are danced to it.
-fn genre(corpus: &Corpus, number: u64, song: &Song, random: &mut Random) -> Result<usize, Error> {
+fn genre(sources: &Sources, number: u64, song: &Song, random: &mut Random) -> Result<usize, Error> {
     let weight = |g: usize| {
         if song.style.is_empty() || GENRES[g].music.contains(&song.style.as_str()) {
             4.0
@@ -249,11 +250,11 @@ fn genre(corpus: &Corpus, number: u64, song: &Song, random: &mut Random) -> Resu
             1.0
         }
     };
-    let all = (0..GENRES.len()).filter(|&g| corpus.share.pairs(g, number));
+    let all = (0..GENRES.len()).filter(|&g| sources.share.pairs(g, number));
     let choice: Vec<(f64, usize)> = all.map(|g| (weight(g), g)).collect();
     if choice.is_empty() {
         // A song without a genre held out on it lends what it has.
-        return match corpus.share.class(Factor::GenresBySong) {
+        return match sources.share.class(Factor::GenresBySong) {
             crate::Split::Training => Err(Error::Config(format!(
                 "{}: no genre is danced to it",
                 song.name
@@ -266,20 +267,20 @@ fn genre(corpus: &Corpus, number: u64, song: &Song, random: &mut Random) -> Resu
 
 /// Whether the dance follows the music, and the beats that it follows, in the clip's time.
 fn lock(
-    corpus: &Corpus,
+    sources: &Sources,
     song: &Song,
     [number, other]: [u64; 2],
     offset: f64,
     random: &mut Random,
 ) -> Result<(Lock, Pulse), Error> {
     let here = song.pulse.moved(-offset, 1.0);
-    if !random.chance(corpus.config.off) {
+    if !random.chance(sources.config.off) {
         return Ok((Lock::Matched, here));
     }
     Ok(match random.index(3) {
         0 if other != number => {
-            let wrong = corpus.songs.song(other)?;
-            let late = random.range(0.0, (wrong.seconds() - corpus.config.seconds()).max(0.0));
+            let wrong = sources.songs.song(other)?;
+            let late = random.range(0.0, (wrong.seconds() - sources.config.seconds()).max(0.0));
             (Lock::WrongSong, wrong.pulse.moved(-late, 1.0))
         }
         0 | 1 => {
@@ -295,14 +296,14 @@ fn lock(
 }
 
 fn motion(
-    corpus: &Corpus,
+    sources: &Sources,
     genre: usize,
     pulse: &Pulse,
     seconds: f64,
     random: &mut Random,
 ) -> Result<Motion, Error> {
-    let takes: Vec<_> = corpus.takes.iter().filter(|t| t.0 == genre).collect();
-    if !takes.is_empty() && random.chance(corpus.config.captured) {
+    let takes: Vec<_> = sources.takes.iter().filter(|t| t.0 == genre).collect();
+    if !takes.is_empty() && random.chance(sources.config.captured) {
         let (_, rate, take) = takes[random.index(takes.len())];
         let take = take.get(|path| {
             Take::read(path, *rate).map_err(|e| match e {
@@ -312,7 +313,7 @@ fn motion(
         })?;
         return Ok(Motion::Capture(Capture::new(take, pulse, seconds, random)));
     }
-    let allowed = |m, v| corpus.share.allows(m, v);
+    let allowed = |m, v| sources.share.allows(m, v);
     Ok(Motion::Dance(Dance::new(
         &GENRES[genre],
         pulse,
@@ -322,10 +323,10 @@ fn motion(
     )))
 }
 
-fn backdrop(corpus: &Corpus, camera: &Camera, random: &mut Random) -> Result<Backdrop, Error> {
+fn backdrop(sources: &Sources, camera: &Camera, random: &mut Random) -> Result<Backdrop, Error> {
     let mut photo = None;
-    if !corpus.photos.is_empty() && random.chance(corpus.config.photographed) {
-        let file = &corpus.photos[random.index(corpus.photos.len())];
+    if !sources.photos.is_empty() && random.chance(sources.config.photographed) {
+        let file = &sources.photos[random.index(sources.photos.len())];
         let bytes = file.get(|path| std::fs::read(path).map_err(|e| e.to_string()))?;
         let wide = random.range(4.0, 9.0) as f32;
         photo = Some(Texture::photo(&bytes, wide).map_err(|e| Error::broken(&file.path, e))?);
@@ -368,7 +369,7 @@ fn light(random: &mut Random) -> Light {
 
 /// The truth that needs no pictures.
 fn info(
-    corpus: &Corpus,
+    sources: &Sources,
     index: u64,
     (song, offset): (&Song, f64),
     (genre, lock): (usize, Lock),
@@ -376,7 +377,7 @@ fn info(
     person: u64,
     (camera, backdrop): (&Camera, &Backdrop),
 ) -> Info {
-    let seconds = corpus.config.seconds();
+    let seconds = sources.config.seconds();
     let inside = |t: &f64| (0.0..seconds).contains(t);
     let span = |start: f64, end: f64, name: String| {
         (end > 0.0 && start < seconds).then(|| Span {
@@ -409,8 +410,8 @@ fn info(
     });
     Info {
         index,
-        seed: corpus.config.seed,
-        split: corpus.share.split.name().to_owned(),
+        seed: sources.config.seed,
+        split: sources.share.split.name().to_owned(),
         genre: GENRES[genre].name.to_owned(),
         lock,
         moves,
@@ -439,10 +440,10 @@ fn info(
         backdrop: backdrop.name.to_owned(),
         captured: matches!(motion, Motion::Capture(_)),
         shape: {
-            let picture = &corpus.config.picture;
+            let picture = &sources.config.picture;
             [picture.frames, picture.height, picture.width]
         },
-        fps: corpus.config.picture.fps,
+        fps: sources.config.picture.fps,
         rate: song.rate,
     }
 }

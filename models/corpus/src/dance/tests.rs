@@ -51,7 +51,7 @@ fn small(config: Config, share: Share) -> Small {
     let sounds = Fixture::new();
     let mut band = sounds.config();
     band.seconds = config.music.seconds;
-    let generator = Generator::new(&band, audio::Split::Train).unwrap();
+    let generator = Generator::new(&band, Split::Training).unwrap();
     Small {
         corpus: Corpus {
             share,

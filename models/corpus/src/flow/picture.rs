@@ -113,15 +113,9 @@ impl Picture {
     /// Writes a PNG.
     ///
     /// # Errors
-    /// As [`files::write`].
+    /// As [`files::write_png`].
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, self.width as u32, self.height as u32);
-        encoder.set_color(png::ColorType::Rgb);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(self.pixels.as_flattened())?;
-        writer.finish()?;
-        files::write(path, &bytes)
+        files::write_png(path, self.width, self.height, self.pixels.as_flattened())
     }
 
     /// At another size: each pixel the mean of what it covers, or, enlarging, linear between the
