@@ -10,8 +10,8 @@ use dance_corpus::dance::report::Report;
 use dance_training::checkpoint::{Checkpoint, Figures};
 use dance_training::config;
 use dance_training::export::{self, Numbers};
-use dance_training::flow::{See, eval as flow_eval, preview as flow_preview};
-use dance_training::rhythm::Hear;
+use dance_training::flow::{FlowTask, eval as flow_eval, preview as flow_preview};
+use dance_training::rhythm::RhythmTask;
 use dance_training::rhythm::cache::Features;
 use dance_training::selftest::SelfTest;
 use dance_training::task::Task;
@@ -169,21 +169,21 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Corpus(Corpus::Import(import)) => say(&import.run()?),
         Command::Corpus(Corpus::Report(report)) => say(&report.run()?),
         Command::Selftest(args) => train::<SelfTest>(&args),
-        Command::Rhythm(args) => train::<Hear>(&args),
-        Command::Flow(Flow::Train(args)) => train::<See>(&args),
+        Command::Rhythm(args) => train::<RhythmTask>(&args),
+        Command::Flow(Flow::Train(args)) => train::<FlowTask>(&args),
         Command::Flow(Flow::Eval(eval)) => say(&eval.run()?),
         Command::Flow(Flow::List(list)) => say(&list.run()?),
         Command::Flow(Flow::Pairs(pairs)) => say(&pairs.run()?),
         Command::Flow(Flow::Preview(preview)) => say(&preview.run()?),
         Command::Export(args) => match args.task {
             Name::Selftest => export::<SelfTest>(&args),
-            Name::Rhythm => export::<Hear>(&args),
-            Name::Flow => export::<See>(&args),
+            Name::Rhythm => export::<RhythmTask>(&args),
+            Name::Flow => export::<FlowTask>(&args),
         },
         Command::Eval(args) => match args.task {
             Name::Selftest => eval::<SelfTest>(&args),
-            Name::Rhythm => eval::<Hear>(&args),
-            Name::Flow => eval::<See>(&args),
+            Name::Rhythm => eval::<RhythmTask>(&args),
+            Name::Flow => eval::<FlowTask>(&args),
         },
         Command::Card { model } => {
             let card = export::read_card(&model)?;

@@ -101,14 +101,14 @@ fn weight(level: usize, finest: usize) -> f32 {
 }
 
 /// The task.
-pub struct See {
+pub struct FlowTask {
     settings: Settings,
     seed: u64,
     procedural: Procedural,
     others: Vec<(f64, Box<dyn Source>)>,
 }
 
-impl See {
+impl FlowTask {
     /// The source of the pair of number `index` to learn from.
     fn source(&self, index: u64) -> &dyn Source {
         let mut at = Random::new(self.seed ^ 0xd1ce, index).unit();
@@ -163,7 +163,7 @@ pub fn flow(outputs: &ArrayD<f32>, n: usize, width: usize, height: usize) -> Res
     })
 }
 
-impl Task for See {
+impl Task for FlowTask {
     const NAME: &'static str = "flow";
     type Settings = Settings;
     type Network = Pwc;

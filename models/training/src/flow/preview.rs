@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::eval::{Errors, Model};
-use super::{See, Settings};
+use super::{FlowTask, Settings};
 use crate::config;
 use crate::task::Task;
 use dance_corpus::Split;
@@ -33,7 +33,7 @@ impl Choice {
     fn pairs(&self, config: &Path) -> Result<Vec<Pair>> {
         let (config, _) = config::load::<Settings>(config)?;
         let size = [config.task.network.width, config.task.network.height];
-        let task = See::new(config.task, config.seed)?;
+        let task = FlowTask::new(config.task, config.seed)?;
         let split = if self.training {
             Split::Training
         } else {

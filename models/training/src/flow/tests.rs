@@ -26,8 +26,8 @@ const CONFIG: &str = "out = 'x'
     channels = [8]
     shared = { keys = 4, features = 5 }";
 
-fn task(text: &str) -> Result<See> {
-    See::new(config::parse::<Settings>(text)?.task, 1)
+fn task(text: &str) -> Result<FlowTask> {
+    FlowTask::new(config::parse::<Settings>(text)?.task, 1)
 }
 
 #[test]

@@ -50,14 +50,14 @@ pub struct Settings {
 
 /// The task.
 #[derive(Clone, Debug)]
-pub struct Hear {
+pub struct RhythmTask {
     settings: Settings,
     seed: u64,
     train: Vec<PathBuf>,
     held_out: [Vec<PathBuf>; 2],
 }
 
-impl Hear {
+impl RhythmTask {
     fn clips(&self, split: Split) -> &[PathBuf] {
         match split {
             Split::Training => &self.train,
@@ -88,7 +88,7 @@ impl Hear {
     }
 }
 
-impl Task for Hear {
+impl Task for RhythmTask {
     const NAME: &'static str = "rhythm";
     type Settings = Settings;
     type Network = Rhythm;
