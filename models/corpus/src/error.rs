@@ -26,7 +26,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn broken(path: &Path, reason: impl Display) -> Self {
+    /// That what is at `path` cannot be used.
+    pub fn broken(path: &Path, reason: impl Display) -> Self {
         Self::Broken {
             path: path.to_owned(),
             reason: reason.to_string(),

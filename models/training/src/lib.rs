@@ -7,6 +7,7 @@
 //! that both compute the same.
 
 pub mod checkpoint;
+pub mod commands;
 pub mod config;
 pub mod curve;
 pub mod export;

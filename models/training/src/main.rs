@@ -3,11 +3,10 @@
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dance_corpus::Split;
-use dance_corpus::audio::preview::Preview;
-use dance_corpus::dance::preview as corpus;
-use dance_corpus::dance::recordings::Import;
-use dance_corpus::dance::report::Report;
 use dance_training::checkpoint::{Checkpoint, Figures};
+use dance_training::commands::audio::Preview;
+use dance_training::commands::corpus;
+use dance_training::commands::report::Report;
 use dance_training::config;
 use dance_training::export::{self, Numbers};
 use dance_training::flow::{FlowTask, eval as flow_eval, preview as flow_preview};
@@ -69,7 +68,7 @@ enum Corpus {
     /// Write pairs of frames with the flow between them.
     Pairs(corpus::Pairs),
     /// Cut clips out of recorded videos: AIST++, Let's Dance, Dance-50, any folder.
-    Import(Import),
+    Import(corpus::Import),
     /// Measure the clips: rhythm, truth, variety, speed.
     Report(Report),
 }

@@ -14,7 +14,6 @@ pub mod font;
 pub mod groove;
 pub mod kit;
 pub mod patterns;
-pub mod preview;
 pub mod score;
 pub mod songs;
 pub mod styles;
@@ -36,49 +35,6 @@ use groove::Take;
 use kit::{Kit, Palette, Piece};
 use songs::Song;
 use truth::{Heard, Hearing, Hit, counted, onsets};
-
-/// Which clips a command makes, from what.
-#[derive(clap::Args, Debug)]
-pub struct Choice {
-    /// Configuration of the audio (TOML).
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
-    /// Folder laid out as the Groove MIDI Dataset, instead of the configuration's.
-    #[arg(long, value_name = "FOLDER")]
-    pub groove: Option<PathBuf>,
-    /// Folder of MIDI songs with the folders `train` and `validation`, instead of the
-    /// configuration's.
-    #[arg(long, value_name = "FOLDER")]
-    pub songs: Option<PathBuf>,
-    /// The first clip's number.
-    #[arg(long, default_value_t = 0)]
-    pub first: u64,
-    /// From the sources held out for validation.
-    #[arg(long)]
-    pub validation: bool,
-}
-
-impl Choice {
-    /// The generator of these clips.
-    ///
-    /// # Errors
-    /// As [`Config::read`] and [`Generator::new`].
-    pub fn generator(&self) -> Result<Generator, Error> {
-        let mut config = Config::read(&self.config)?;
-        if let Some(groove) = &self.groove {
-            config.groove.clone_from(groove);
-        }
-        if self.songs.is_some() {
-            config.songs.clone_from(&self.songs);
-        }
-        let split = if self.validation {
-            Split::Validation
-        } else {
-            Split::Training
-        };
-        Generator::new(&config, split)
-    }
-}
 
 /// Sounds of one split.
 #[derive(Clone, Debug, Default, serde::Deserialize)]

@@ -139,3 +139,38 @@ pub struct Clip {
     /// Pictures and their truth.
     pub frames: Frames,
 }
+
+impl Frames {
+    /// Mean difference, of 255, between each frame and the next where the flow leads, over pixels that
+    /// are not occluded, of all or of the `dancer` alone; and without the flow, over the same pixels.
+    pub fn warp_error(&self, dancer: bool) -> (f64, f64) {
+        let (pairs, _, height, width) = self.forward.dim();
+        let (mut sum, mut still, mut count) = (0.0f64, 0.0f64, 0u64);
+        for t in 0..pairs {
+            for y in 0..height {
+                for x in 0..width {
+                    if self.occluded[[t, y, x]] || dancer && self.parts[[t, y, x]] == 0 {
+                        continue;
+                    }
+                    let goal = [0, 1].map(|k| self.forward[[t, k, y, x]]);
+                    let px = (x as f32 + goal[0]).clamp(0.0, (width - 1) as f32);
+                    let py = (y as f32 + goal[1]).clamp(0.0, (height - 1) as f32);
+                    let (left, top) = (px as usize, py as usize);
+                    let (fx, fy) = (px - left as f32, py - top as f32);
+                    let (right, bottom) = ((left + 1).min(width - 1), (top + 1).min(height - 1));
+                    for c in 0..3 {
+                        let at = |y: usize, x: usize| f32::from(self.pixels[[t + 1, y, x, c]]);
+                        let upper = at(top, left) * (1.0 - fx) + at(top, right) * fx;
+                        let lower = at(bottom, left) * (1.0 - fx) + at(bottom, right) * fx;
+                        let here = f32::from(self.pixels[[t, y, x, c]]);
+                        sum += f64::from((upper * (1.0 - fy) + lower * fy - here).abs());
+                        still += f64::from((at(y, x) - here).abs());
+                        count += 1;
+                    }
+                }
+            }
+        }
+        let count = count.max(1) as f64;
+        (sum / count, still / count)
+    }
+}

@@ -8,12 +8,12 @@ use super::{folder, media, music};
 use crate::Error;
 use crate::Split;
 use crate::files;
-use clap::ValueEnum;
 use ndarray::{Array3, Array4};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// How a set lies in its folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// AIST and AIST++: names as `gBR_sBM_c01_d04_mBR0_ch01.mp4` (genre, situation, camera,
     /// dancer, music, choreography). Split by the lists `splits/crossmodal_*.txt` of AIST++ where
@@ -24,10 +24,26 @@ pub enum Layout {
     /// together.
     LetsDance,
     /// Dance-50: a folder for each song, whose videos stay together.
-    #[value(name = "dance-50")]
     Dance50,
     /// Any videos.
     Folder,
+}
+
+impl FromStr for Layout {
+    type Err = Error;
+
+    /// Reads `aist`, `lets-dance`, `dance-50`, `folder`.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "aist" => Ok(Self::Aist),
+            "lets-dance" => Ok(Self::LetsDance),
+            "dance-50" => Ok(Self::Dance50),
+            "folder" => Ok(Self::Folder),
+            _ => Err(Error::Config(format!(
+                "no layout is called {name}: aist, lets-dance, dance-50 or folder"
+            ))),
+        }
+    }
 }
 
 /// What is cut out of a video.
@@ -318,47 +334,6 @@ fn plain(path: PathBuf, folder: &Path, layout: Layout) -> Recording {
         view: 0,
         split: tenth((hash ^ hash >> 32) % 1_000_003),
         path,
-    }
-}
-
-/// Cuts clips out of recordings, as `corpus write` writes made-up ones.
-#[derive(clap::Args, Debug)]
-pub struct Import {
-    /// Folder of videos.
-    pub folder: PathBuf,
-    /// How the set lies in it.
-    #[arg(long, value_enum, default_value = "folder")]
-    pub layout: Layout,
-    /// The split.
-    #[arg(long, value_enum, default_value = "training")]
-    pub split: super::preview::Name,
-    /// As DabFusion (4 s, 10 frames a second, 128²) instead of MuDaR (8 s, 8 a second, 256²).
-    #[arg(long)]
-    pub dabfusion: bool,
-    /// Where a folder for each clip goes.
-    #[arg(long, value_name = "FOLDER")]
-    pub out: PathBuf,
-}
-
-impl Import {
-    /// Makes the clips.
-    ///
-    /// # Errors
-    /// As [`Recordings::open`], [`Recordings::clip`] and [`folder::write`].
-    pub fn run(&self) -> anyhow::Result<String> {
-        let cut = if self.dabfusion { DABFUSION } else { MUDAR };
-        let recordings = Recordings::open(&self.folder, self.layout, self.split.into(), cut)?;
-        for index in 0..recordings.list().len() as u64 {
-            folder::write(
-                &recordings.clip(index)?,
-                &self.out.join(format!("{index:06}")),
-            )?;
-        }
-        Ok(format!(
-            "{} clips: {}",
-            recordings.list().len(),
-            self.out.display()
-        ))
     }
 }
 

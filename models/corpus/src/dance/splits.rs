@@ -1,12 +1,11 @@
 //! What trains and what is held out, factor by factor.
 
 use super::camera::VIEWS;
-use crate::Error;
-use crate::Split;
-use clap::ValueEnum;
+use crate::{Error, Split};
+use std::str::FromStr;
 
 /// What splits may hold out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Factor {
     /// People.
     Bodies,
@@ -18,6 +17,24 @@ pub enum Factor {
     GenresBySong,
     /// Camera views.
     Views,
+}
+
+impl FromStr for Factor {
+    type Err = Error;
+
+    /// Reads `bodies`, `songs`, `moves`, `genres-by-song`, `views`.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "bodies" => Ok(Self::Bodies),
+            "songs" => Ok(Self::Songs),
+            "moves" => Ok(Self::Moves),
+            "genres-by-song" => Ok(Self::GenresBySong),
+            "views" => Ok(Self::Views),
+            _ => Err(Error::Config(format!(
+                "nothing called {name} can be held out: bodies, songs, moves, genres-by-song or views"
+            ))),
+        }
+    }
 }
 
 /// All of them.

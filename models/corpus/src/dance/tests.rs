@@ -7,7 +7,6 @@ use super::pulse::Pulse;
 use super::skeleton::*;
 use super::*;
 use crate::audio::fixture::Fixture;
-use crate::dance::report::warp_error;
 use ndarray::{Axis, s};
 
 /// Small clips of capsule figures to the test band.
@@ -111,10 +110,10 @@ fn the_flow_leads_to_what_looks_the_same() {
     let (mut all, mut dancer, mut still) = (0.0, 0.0, 0.0);
     for n in 0..12 {
         let frames = small.corpus.clip(n).unwrap().frames;
-        let error = warp_error(&frames, false);
+        let error = frames.warp_error(false);
         assert!(error.0 < 2.0, "clip {n}: {error:?}");
         all += error.0 / 12.0;
-        let error = warp_error(&frames, true);
+        let error = frames.warp_error(true);
         dancer += error.0 / 12.0;
         still += error.1 / 12.0;
     }

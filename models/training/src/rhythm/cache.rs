@@ -12,7 +12,8 @@ use dance_rhythm::spectrum::Framer;
 use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
-use dance_corpus::audio::{Choice, Clip};
+use crate::commands::audio::Choice;
+use dance_corpus::audio::Clip;
 
 /// A clip as it is learned from.
 #[derive(Clone, Debug)]

@@ -1,10 +1,9 @@
 //! `corpus report`: what the clips are like, measured.
 
-use super::clip::{Frames, Lock};
-use super::genre::GENRES;
-use super::preview::Choice;
-use super::{Corpus, kinetics};
-use crate::Error;
+use super::corpus::Choice;
+use dance_corpus::Error;
+use dance_corpus::dance::genre::GENRES;
+use dance_corpus::dance::{Corpus, Frames, Lock, kinetics};
 use ndarray::{Axis, s};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -110,7 +109,7 @@ impl Report {
         let errors = parallel(self.drawn, self.threads, |n| {
             let frames = corpus.scene(choice.first + n)?;
             let frames = frames.draw(0, frames.len());
-            Ok([warp_error(&frames, false), warp_error(&frames, true)])
+            Ok([frames.warp_error(false), frames.warp_error(true)])
         })?;
         let mean = |k: usize| errors.iter().map(|e| e[k].0).sum::<f64>() / errors.len() as f64;
         let worst = |k: usize| errors.iter().map(|e| e[k].0).fold(0.0, f64::max);
@@ -330,37 +329,4 @@ fn distance(a: &[f32], b: &[f32], limit: f32) -> Option<f32> {
         }
     }
     Some(sum / a.len() as f32)
-}
-
-/// Mean difference, of 255, between each frame and the next where the flow leads, over pixels that
-/// are not occluded; and without the flow, over the same pixels.
-pub fn warp_error(frames: &Frames, dancer: bool) -> (f64, f64) {
-    let (pairs, _, height, width) = frames.forward.dim();
-    let (mut sum, mut still, mut count) = (0.0f64, 0.0f64, 0u64);
-    for t in 0..pairs {
-        for y in 0..height {
-            for x in 0..width {
-                if frames.occluded[[t, y, x]] || dancer && frames.parts[[t, y, x]] == 0 {
-                    continue;
-                }
-                let goal = [0, 1].map(|k| frames.forward[[t, k, y, x]]);
-                let px = (x as f32 + goal[0]).clamp(0.0, (width - 1) as f32);
-                let py = (y as f32 + goal[1]).clamp(0.0, (height - 1) as f32);
-                let (left, top) = (px as usize, py as usize);
-                let (fx, fy) = (px - left as f32, py - top as f32);
-                let (right, bottom) = ((left + 1).min(width - 1), (top + 1).min(height - 1));
-                for c in 0..3 {
-                    let at = |y: usize, x: usize| f32::from(frames.pixels[[t + 1, y, x, c]]);
-                    let upper = at(top, left) * (1.0 - fx) + at(top, right) * fx;
-                    let lower = at(bottom, left) * (1.0 - fx) + at(bottom, right) * fx;
-                    let here = f32::from(frames.pixels[[t, y, x, c]]);
-                    sum += f64::from((upper * (1.0 - fy) + lower * fy - here).abs());
-                    still += f64::from((at(y, x) - here).abs());
-                    count += 1;
-                }
-            }
-        }
-    }
-    let count = count.max(1) as f64;
-    (sum / count, still / count)
 }

@@ -1,4 +1,5 @@
-//! Shows what a generator makes: sound files, labels, pictures, and how SuperFlux does on it.
+//! `audio preview` shows what a generator makes: sound files, labels, pictures, and how SuperFlux does
+//! on it.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -8,9 +9,53 @@ use std::time::Instant;
 use dance_rhythm::onset::{self, Detector, Event, Method};
 use realfft::RealFftPlanner;
 
-use super::truth::{BANDS, Hearing};
-use super::{Choice, Clip, Generator};
-use crate::Error;
+use dance_corpus::audio::effects::{peak, rms};
+use dance_corpus::audio::truth::{BANDS, Hearing};
+use dance_corpus::audio::{Clip, Config, Generator};
+use dance_corpus::{Error, Split, files};
+
+/// Which clips a command makes, from what.
+#[derive(clap::Args, Debug)]
+pub struct Choice {
+    /// Configuration of the audio (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Folder laid out as the Groove MIDI Dataset, instead of the configuration's.
+    #[arg(long, value_name = "FOLDER")]
+    pub groove: Option<PathBuf>,
+    /// Folder of MIDI songs with the folders `train` and `validation`, instead of the
+    /// configuration's.
+    #[arg(long, value_name = "FOLDER")]
+    pub songs: Option<PathBuf>,
+    /// The first clip's number.
+    #[arg(long, default_value_t = 0)]
+    pub first: u64,
+    /// From the sources held out for validation.
+    #[arg(long)]
+    pub validation: bool,
+}
+
+impl Choice {
+    /// The generator of these clips.
+    ///
+    /// # Errors
+    /// As [`Config::read`] and [`Generator::new`].
+    pub fn generator(&self) -> Result<Generator, Error> {
+        let mut config = Config::read(&self.config)?;
+        if let Some(groove) = &self.groove {
+            config.groove.clone_from(groove);
+        }
+        if self.songs.is_some() {
+            config.songs.clone_from(&self.songs);
+        }
+        let split = if self.validation {
+            Split::Validation
+        } else {
+            Split::Training
+        };
+        Generator::new(&config, split)
+    }
+}
 
 /// How SuperFlux (`dance-rhythm`, causal) does on the clips, and what was measured beside.
 #[derive(Clone, Debug, Default)]
@@ -85,8 +130,8 @@ pub fn write(
             clip.beats.len(),
             clip.meter,
             clip.tempo,
-            db(super::effects::rms(&clip.samples)),
-            db(super::effects::peak(&clip.samples)),
+            db(rms(&clip.samples)),
+            db(peak(&clip.samples)),
             score.f[0],
             score.f[1],
             1e3 * median(&mut score.offsets.clone()),
@@ -310,14 +355,7 @@ fn picture(clip: &Clip, path: &Path) -> Result<(), Error> {
         let colour = if first { [255, 0, 0] } else { [255, 255, 0] };
         mark(beat.time, 0..if first { MARKS } else { MARKS / 2 }, colour);
     }
-    let file = File::create(path).map_err(|e| Error::broken(path, e))?;
-    let mut encoder = png::Encoder::new(BufWriter::new(file), width as u32, height as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header().map_err(|e| Error::broken(path, e))?;
-    writer
-        .write_image_data(&pixels)
-        .map_err(|e| Error::broken(path, e))
+    files::write_png(path, width, height, &pixels).map_err(|e| Error::broken(path, e))
 }
 
 /// `audio preview`: shows what the generator makes.

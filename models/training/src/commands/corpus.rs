@@ -1,13 +1,13 @@
 //! `corpus preview`: contact sheets to look at; `corpus write`: clips in a folder; `corpus pairs`:
-//! frames with the flow between them.
+//! frames with the flow between them; `corpus import`: clips cut out of recorded videos.
 
-use super::clip::{Clip, Frames, Info};
-use super::skeleton::{self, STICKS};
-use super::{Config, Corpus, Factor, Share, folder, kinetics};
-use crate::flow::pair::Pair;
-use crate::flow::picture as flow;
-use crate::{Error, Split, files};
 use anyhow::Context as _;
+use dance_corpus::dance::recordings::{DABFUSION, Layout, MUDAR, Recordings};
+use dance_corpus::dance::skeleton::{self, STICKS};
+use dance_corpus::dance::{Clip, Config, Corpus, Factor, Frames, Info, Share, folder, kinetics};
+use dance_corpus::flow::pair::Pair;
+use dance_corpus::flow::picture as flow;
+use dance_corpus::{Error, Split, files};
 use epaint_default_fonts::UBUNTU_LIGHT;
 use ndarray::{Array3, Axis, s};
 use plotters::prelude::*;
@@ -51,7 +51,7 @@ pub struct Choice {
     #[arg(long, value_enum, default_value = "training")]
     pub split: Name,
     /// What the split holds out; everything unless given.
-    #[arg(long, value_enum, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',')]
     pub hold_out: Vec<Factor>,
 }
 
@@ -210,6 +210,47 @@ impl Pairs {
             pair(&scene.pair(t)).save(&self.out, self.choice.first * each + n)?;
         }
         Ok(format!("{} pairs: {}", self.count, self.out.display()))
+    }
+}
+
+/// Cuts clips out of recordings, as `corpus write` writes synthetic ones.
+#[derive(clap::Args, Debug)]
+pub struct Import {
+    /// Folder of videos.
+    pub folder: PathBuf,
+    /// How the set lies in it.
+    #[arg(long, default_value = "folder")]
+    pub layout: Layout,
+    /// The split.
+    #[arg(long, value_enum, default_value = "training")]
+    pub split: Name,
+    /// As DabFusion (4 s, 10 frames a second, 128²) instead of MuDaR (8 s, 8 a second, 256²).
+    #[arg(long)]
+    pub dabfusion: bool,
+    /// Where a folder for each clip goes.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+}
+
+impl Import {
+    /// Makes the clips.
+    ///
+    /// # Errors
+    /// As [`Recordings::open`], [`Recordings::clip`] and [`folder::write`].
+    pub fn run(&self) -> anyhow::Result<String> {
+        let cut = if self.dabfusion { DABFUSION } else { MUDAR };
+        let recordings = Recordings::open(&self.folder, self.layout, self.split.into(), cut)?;
+        for index in 0..recordings.list().len() as u64 {
+            folder::write(
+                &recordings.clip(index)?,
+                &self.out.join(format!("{index:06}")),
+            )?;
+        }
+        Ok(format!(
+            "{} clips: {}",
+            recordings.list().len(),
+            self.out.display()
+        ))
     }
 }
 
