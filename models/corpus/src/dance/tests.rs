@@ -198,7 +198,7 @@ fn standing_feet_stand_still_and_no_foot_is_under_the_floor() {
     let mut stood = 0;
     for (n, genre) in GENRES.iter().enumerate() {
         let random = &mut Random::new(5, n as u64);
-        let dance = dance::Dance::new(genre, &pulse, 12.0, &|_, _| true, random);
+        let dance = choreography::Dance::new(genre, &pulse, 12.0, &|_, _| true, random);
         let ball = |t: f64, side: usize| figure.heads(&dance.pose(&figure, t))[BALL + side];
         for k in 0..1_200 {
             let t = f64::from(k) / 100.0;
@@ -229,7 +229,7 @@ fn every_genre_is_locked_to_its_beats() {
         let (mut hit, mut null) = (Vec::new(), Vec::new());
         for n in 0..6 {
             let random = &mut Random::new(11, n);
-            let dance = dance::Dance::new(genre, &pulse, 20.0, &|_, _| true, random);
+            let dance = choreography::Dance::new(genre, &pulse, 20.0, &|_, _| true, random);
             let speed = kinetics::speeds(&figure, &|t| dance.pose(&figure, t), 0.0, 20.0);
             let stops = kinetics::minima(&speed);
             let stops: Vec<f64> = stops
