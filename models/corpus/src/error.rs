@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// Why a corpus cannot be made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Error {
     /// A source is not where it was said to be.
     Missing {

@@ -4,6 +4,7 @@
 
 pub mod audio;
 pub mod dance;
+mod data;
 mod error;
 pub mod files;
 pub mod flow;

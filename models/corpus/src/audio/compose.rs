@@ -4,9 +4,10 @@ use super::effects::Amplifier;
 use super::font::Note;
 use super::groove::Take;
 use super::kit::Piece;
-use super::patterns::{PATTERNS, Pattern};
+use super::patterns::Pattern;
+use super::repertoire::Repertoire;
 use super::score::{Course, Grid, Meter};
-use super::styles::{Role, STYLES, Style, Voicing};
+use super::styles::{Role, Style, Voicing};
 use crate::random::Random;
 
 /// One stroke of a drum.
@@ -104,10 +105,16 @@ const PROGRESSIONS: &[[i32; 4]] = &[
 ];
 
 /// Music from about `start` seconds (negative: it is on already at 0) until `end`.
-pub fn compose(takes: &[Take], start: f64, end: f64, random: &mut Random) -> Music {
-    let choice: Vec<(f64, &Style)> = STYLES.iter().map(|s| (s.weight, s)).collect();
+pub fn compose(
+    repertoire: &'static Repertoire,
+    takes: &[Take],
+    start: f64,
+    end: f64,
+    random: &mut Random,
+) -> Music {
+    let choice: Vec<(f64, &Style)> = repertoire.styles.iter().map(|s| (s.weight, s)).collect();
     let style = random.weighted(&choice);
-    let meter = random.weighted(style.meters);
+    let meter = random.weighted(&style.meters);
     // Compound beats are slower, eighths faster.
     let (low, high) = match meter.name {
         "6/8" | "12/8" => (40.0, 130.0f64.min(style.bpm.1.max(60.0))),
@@ -153,7 +160,7 @@ pub fn compose(takes: &[Take], start: f64, end: f64, random: &mut Random) -> Mus
         end,
         grid: &grid,
     };
-    let (drums, drummer) = drums(&song, style, takes, bpm, random);
+    let (drums, drummer) = drums(&song, style, &repertoire.patterns, takes, bpm, random);
     let mut parts = Vec::new();
     for (index, voicing) in style.voices.iter().enumerate() {
         if song.sections.iter().any(|s| s.active[index]) {
@@ -161,7 +168,7 @@ pub fn compose(takes: &[Take], start: f64, end: f64, random: &mut Random) -> Mus
         }
     }
     Music {
-        style: style.name,
+        style: &style.name,
         drums,
         parts,
         drummer,
@@ -289,7 +296,7 @@ impl Song<'_> {
 }
 
 fn part(song: &Song, index: usize, voicing: &Voicing, random: &mut Random) -> Part {
-    let program = random.pick(voicing.programs);
+    let program = random.pick(&voicing.programs);
     let mut player = Player {
         song,
         lag: 0.6 * song.loose * random.normal(),
@@ -576,6 +583,7 @@ impl Player<'_, '_> {
 fn drums(
     song: &Song,
     style: &Style,
+    patterns: &[Pattern],
     takes: &[Take],
     bpm: f64,
     random: &mut Random,
@@ -588,7 +596,7 @@ fn drums(
     // A take is sped up or slowed down by a third at most, unless nothing else is there.
     let fitting: Vec<&Take> = takes
         .iter()
-        .filter(|t| !t.fill && t.meter == meter.name && style.takes.contains(&&*t.style))
+        .filter(|t| !t.fill && t.meter == meter.name && style.takes.contains(&t.style))
         .collect();
     let close: Vec<&Take> = fitting
         .iter()
@@ -610,12 +618,12 @@ fn drums(
         let fits = |p: &&Pattern| {
             p.beats == meter.beats && p.steps.is_multiple_of(3) == (meter.division == 3)
         };
-        let own: Vec<&Pattern> = PATTERNS
+        let own: Vec<&Pattern> = patterns
             .iter()
             .filter(|p| fits(p) && style.patterns.contains(&p.style))
             .collect();
         if own.is_empty() {
-            PATTERNS.iter().filter(fits).collect()
+            patterns.iter().filter(fits).collect()
         } else {
             own
         }
@@ -670,7 +678,7 @@ fn drums(
                 }
                 continue;
             }
-            for (piece, line) in pattern.lines {
+            for (piece, line) in &pattern.lines {
                 for (n, symbol) in line.bytes().enumerate() {
                     let at = n as f64 / f64::from(pattern.steps);
                     let velocity = match symbol {
@@ -722,32 +730,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_pattern_is_as_long_as_its_bar() {
-        for pattern in PATTERNS {
-            for (piece, line) in pattern.lines {
-                assert_eq!(
-                    line.len() as u32,
-                    pattern.beats * pattern.steps,
-                    "{} {piece:?} {line}",
-                    pattern.style
-                );
-                assert!(line.bytes().all(|c| b"Xxo?.".contains(&c)));
-            }
-        }
-        for style in STYLES {
-            for wanted in style.patterns {
-                assert!(PATTERNS.iter().any(|p| p.style == *wanted), "{wanted}");
-            }
-        }
-    }
-
-    #[test]
     fn every_style_and_metre_comes_up_and_plays() {
+        let repertoire = Repertoire::shipped().unwrap();
         let mut seen = std::collections::BTreeSet::new();
         let mut meters = std::collections::BTreeSet::new();
         for index in 0..600 {
             let random = &mut Random::new(5, index);
-            let music = compose(&[], 0.5, 12.0, random);
+            let music = compose(repertoire, &[], 0.5, 12.0, random);
             seen.insert(music.style);
             meters.insert(music.grid.meter.name);
             let count =
@@ -759,7 +748,7 @@ mod tests {
                 assert!((20..=108).contains(&note.key) && (1..=127).contains(&note.velocity));
             }
         }
-        assert_eq!(seen.len(), STYLES.len());
+        assert_eq!(seen.len(), repertoire.styles.len());
         assert_eq!(meters.len(), 7);
     }
 }

@@ -17,7 +17,8 @@ use crate::Error;
 use crate::random::Random;
 
 /// What can be struck.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Piece {
     /// Bass drum.
     Kick,

@@ -14,6 +14,7 @@ pub mod font;
 pub mod groove;
 pub mod kit;
 pub mod patterns;
+pub mod repertoire;
 pub mod score;
 pub mod songs;
 pub mod styles;
@@ -33,6 +34,7 @@ use effects::{
 use font::{Font, Note, Voice};
 use groove::Take;
 use kit::{Kit, Palette, Piece};
+use repertoire::Repertoire;
 use songs::Song;
 use truth::{Heard, Hearing, Hit, counted, onsets};
 
@@ -111,6 +113,7 @@ pub struct Generator {
     kits: Vec<Kit>,
     takes: Vec<Take>,
     songs: Vec<Song>,
+    repertoire: &'static Repertoire,
     rate: u32,
     seconds: f64,
     seed: u64,
@@ -165,6 +168,7 @@ impl Generator {
                 Some(folder) => songs::load(&folder.join(name))?,
                 None => Vec::new(),
             },
+            repertoire: Repertoire::shipped()?,
             rate,
             seconds: config.seconds,
             // Splits with the same numbers must not play the same scores.
@@ -214,7 +218,7 @@ impl Generator {
             let song = &self.songs[random.index(self.songs.len())];
             song.perform(start, end, random)
         } else {
-            compose(&self.takes, start, end, random)
+            compose(self.repertoire, &self.takes, start, end, random)
         };
         let course = format!("{:?}", music.grid.course).to_lowercase();
         note(

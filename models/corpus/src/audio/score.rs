@@ -29,6 +29,22 @@ impl Meter {
     /// Seven, counted in eighths.
     pub const SEVEN: Self = Self::new("7/8", 7, 2);
 
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::FOUR,
+        Self::THREE,
+        Self::TWO,
+        Self::SIX_EIGHT,
+        Self::TWELVE_EIGHT,
+        Self::FIVE,
+        Self::SEVEN,
+    ];
+
+    /// The metre that is written so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|meter| meter.name == name)
+    }
+
     const fn new(name: &'static str, beats: u32, division: u32) -> Self {
         Self {
             name,

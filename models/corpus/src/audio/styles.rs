@@ -1,9 +1,16 @@
-//! Styles of music: who plays what, how fast, in which metres.
+// SPDX-License-Identifier: MPL-2.0
+//! Styles of music: who plays what, how fast, in which metres. They stand in `data/styles.toml`.
 
+use super::patterns::Pattern;
 use super::score::Meter;
+use crate::Error;
+use crate::data;
+use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// What a part does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Bass: roots, drive or syncopation.
     Bass,
@@ -34,13 +41,14 @@ pub enum Role {
 }
 
 /// A part that may play.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Voicing {
     /// How likely it is there.
     pub chance: f64,
     /// What it does.
     pub role: Role,
-    /// General MIDI programs it may be.
-    pub programs: &'static [u8],
+    /// General MIDI programs it may be, at least one.
+    pub programs: Vec<u8>,
     /// How likely it goes through an amplifier.
     pub amplified: f64,
     /// Level beside the drums in dB.
@@ -48,636 +56,242 @@ pub struct Voicing {
 }
 
 /// A style.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Style {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// How often it is chosen.
     pub weight: f64,
     /// Beats per minute.
     pub bpm: (f64, f64),
-    /// Metres with their weights.
-    pub meters: &'static [(f64, Meter)],
+    /// Metres with their weights, at least one.
+    pub meters: Vec<(f64, Meter)>,
     /// How likely it swings.
     pub swing: f64,
     /// How likely there are drums.
     pub drums: f64,
     /// Styles of recorded drumming that fit.
-    pub takes: &'static [&'static str],
+    pub takes: Vec<String>,
     /// Styles of patterns that fit.
-    pub patterns: &'static [&'static str],
+    pub patterns: Vec<String>,
     /// The other players.
-    pub voices: &'static [Voicing],
+    pub voices: Vec<Voicing>,
     /// Deviation of the players' timing in seconds.
     pub loose: f64,
     /// How likely the tempo is a player's own.
     pub free: f64,
 }
 
-const fn v(
-    chance: f64,
+/// The file, for errors.
+const FILE: &str = "models/corpus/data/styles.toml";
+
+/// The file as it is written: programs and metres may stand there by name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    programs: BTreeMap<String, Vec<u8>>,
+    metres: BTreeMap<String, Vec<(String, f64)>>,
+    style: Vec<Written>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    weight: f64,
+    bpm: (f64, f64),
+    metres: Named<(String, f64)>,
+    swing: f64,
+    drums: f64,
+    takes: Vec<String>,
+    patterns: Vec<String>,
+    voices: Vec<WrittenVoice>,
+    loose: f64,
+    free: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenVoice {
     role: Role,
-    programs: &'static [u8],
+    programs: Named<u8>,
+    chance: f64,
     amplified: f64,
     level: f64,
-) -> Voicing {
-    Voicing {
-        chance,
-        role,
-        programs,
-        amplified,
-        level,
+}
+
+/// A list, or the name of one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Named<T> {
+    Name(String),
+    List(Vec<T>),
+}
+
+impl<T: Clone> Named<T> {
+    /// The list, which must not be empty.
+    fn list(self, known: &BTreeMap<String, Vec<T>>, key: &str) -> Result<Vec<T>, Error> {
+        let list = match self {
+            Self::List(list) => list,
+            Self::Name(name) => known.get(&name).cloned().ok_or_else(|| {
+                let names: Vec<&str> = known.keys().map(String::as_str).collect();
+                data::wrong(FILE, key, format!("{name} is none of {}", names.join(", ")))
+            })?,
+        };
+        if list.is_empty() {
+            return Err(data::wrong(FILE, key, "it is empty"));
+        }
+        Ok(list)
     }
 }
 
-const PIANO: &[u8] = &[0, 0, 1, 2, 3, 6];
-const ELECTRIC_PIANO: &[u8] = &[4, 5, 7];
-const MALLET: &[u8] = &[8, 9, 11, 12, 13, 108];
-const ORGAN: &[u8] = &[16, 17, 18];
-const REED_ORGAN: &[u8] = &[19, 20, 21, 22, 23];
-const ACOUSTIC: &[u8] = &[24, 25, 25, 26];
-const ELECTRIC: &[u8] = &[26, 27, 28, 29];
-const DRIVEN: &[u8] = &[27, 28, 29, 30, 30];
-const BASS: &[u8] = &[33, 34, 35, 36, 37];
-const DOUBLE_BASS: &[u8] = &[32, 32, 43];
-const SYNTH_BASS: &[u8] = &[38, 39, 87, 80, 81];
-const SOLO_STRING: &[u8] = &[40, 41, 42, 110];
-const STRINGS: &[u8] = &[48, 49, 50, 51];
-const PLUCKED: &[u8] = &[45, 46, 15, 104, 105, 106, 107];
-const CHOIR: &[u8] = &[52, 53, 54, 91];
-const BRASS: &[u8] = &[56, 57, 59, 60, 61, 62, 63];
-const REED: &[u8] = &[64, 65, 66, 67, 68, 69, 70, 71, 109, 111];
-const PIPE: &[u8] = &[72, 73, 74, 75, 77, 78, 79];
-const SYNTH_LEAD: &[u8] = &[80, 81, 82, 84, 85, 86, 87];
-const SYNTH_PAD: &[u8] = &[88, 89, 90, 92, 93, 94, 95, 50, 51];
-const SYNTH_ANY: &[u8] = &[80, 81, 82, 85, 88, 90, 96, 98, 100, 103, 62, 5];
+/// The styles that ship, whose drumming is of `patterns`.
+///
+/// # Errors
+/// Naming the file and the key that is wrong.
+pub fn read(patterns: &[Pattern]) -> Result<Vec<Style>, Error> {
+    parse(include_str!("../../data/styles.toml"), patterns)
+}
 
-const FOUR: &[(f64, Meter)] = &[(1.0, Meter::FOUR)];
-const MOSTLY: &[(f64, Meter)] = &[
-    (0.84, Meter::FOUR),
-    (0.04, Meter::THREE),
-    (0.05, Meter::SIX_EIGHT),
-    (0.03, Meter::TWELVE_EIGHT),
-    (0.02, Meter::FIVE),
-    (0.02, Meter::SEVEN),
-];
-const MIXED: &[(f64, Meter)] = &[
-    (0.45, Meter::FOUR),
-    (0.25, Meter::THREE),
-    (0.16, Meter::SIX_EIGHT),
-    (0.06, Meter::TWO),
-    (0.04, Meter::FIVE),
-    (0.04, Meter::SEVEN),
-];
+fn parse(text: &str, patterns: &[Pattern]) -> Result<Vec<Style>, Error> {
+    let File {
+        programs,
+        metres,
+        style,
+    } = data::read(FILE, text)?;
+    if style.is_empty() {
+        return Err(data::wrong(FILE, "style", "there is none"));
+    }
+    let read = |style: Written| read_style(style, &programs, &metres, patterns);
+    style.into_iter().map(read).collect()
+}
 
-use Role::*;
+fn read_style(
+    style: Written,
+    programs: &BTreeMap<String, Vec<u8>>,
+    metres: &BTreeMap<String, Vec<(String, f64)>>,
+    patterns: &[Pattern],
+) -> Result<Style, Error> {
+    let key = |key: &str| format!("style.{}.{key}", style.name);
+    let (low, high) = style.bpm;
+    if !(low > 0.0 && low <= high && high.is_finite()) {
+        let reason = format!("{low} to {high} are no tempi from slow to fast");
+        return Err(data::wrong(FILE, key("bpm"), reason));
+    }
+    for (name, value) in [("weight", style.weight), ("loose", style.loose)] {
+        if !(value >= 0.0 && value.is_finite()) {
+            let reason = format!("{value} is negative or not finite");
+            return Err(data::wrong(FILE, key(name), reason));
+        }
+    }
+    for (name, value) in [
+        ("swing", style.swing),
+        ("drums", style.drums),
+        ("free", style.free),
+    ] {
+        data::share(FILE, key(name), value)?;
+    }
+    for wanted in &style.patterns {
+        if !patterns.iter().any(|pattern| pattern.style == *wanted) {
+            let reason = format!("no pattern is of the style {wanted}");
+            return Err(data::wrong(FILE, key("patterns"), reason));
+        }
+    }
+    let mut voices = Vec::with_capacity(style.voices.len());
+    for (n, voice) in style.voices.into_iter().enumerate() {
+        let key = |name: &str| key(&format!("voices[{n}].{name}"));
+        data::share(FILE, key("chance"), voice.chance)?;
+        data::share(FILE, key("amplified"), voice.amplified)?;
+        let programs = voice.programs.list(programs, &key("programs"))?;
+        if let Some(program) = programs.iter().find(|&&program| program > 127) {
+            let reason = format!("{program} is no General MIDI program, which are 0 … 127");
+            return Err(data::wrong(FILE, key("programs"), reason));
+        }
+        voices.push(Voicing {
+            chance: voice.chance,
+            role: voice.role,
+            programs,
+            amplified: voice.amplified,
+            level: voice.level,
+        });
+    }
+    let meters = style.metres.list(metres, &key("metres"))?;
+    let meters = meters.into_iter().map(|(name, weight)| {
+        let meter = Meter::named(&name).ok_or_else(|| {
+            data::wrong(FILE, key("metres"), format!("no metre is called {name}"))
+        })?;
+        Ok((weight, meter))
+    });
+    Ok(Style {
+        meters: meters.collect::<Result<_, Error>>()?,
+        name: style.name.clone(),
+        weight: style.weight,
+        bpm: style.bpm,
+        swing: style.swing,
+        drums: style.drums,
+        takes: style.takes,
+        patterns: style.patterns,
+        voices,
+        loose: style.loose,
+        free: style.free,
+    })
+}
 
-/// All of them.
-pub const STYLES: &[Style] = &[
-    Style {
-        name: "drums",
-        weight: 14.0,
-        bpm: (45.0, 210.0),
-        meters: MOSTLY,
-        swing: 0.15,
-        drums: 1.0,
-        takes: &[
-            "rock",
-            "funk",
-            "jazz",
-            "latin",
-            "hiphop",
-            "soul",
-            "punk",
-            "afrocuban",
-            "neworleans",
-            "reggae",
-            "country",
-            "pop",
-            "gospel",
-            "afrobeat",
-            "dance",
-            "blues",
-            "highlife",
-            "middleeastern",
-        ],
-        patterns: &[
-            "rock", "half", "double", "metal", "funk", "hiphop", "house", "techno", "dnb", "latin",
-            "hands", "tribal", "march",
-        ],
-        voices: &[],
-        loose: 0.006,
-        free: 0.3,
-    },
-    Style {
-        name: "rock",
-        weight: 10.0,
-        bpm: (70.0, 185.0),
-        meters: MOSTLY,
-        swing: 0.05,
-        drums: 0.97,
-        takes: &["rock", "punk", "pop", "blues"],
-        patterns: &["rock", "half", "double", "tribal"],
-        voices: &[
-            v(0.9, Bass, BASS, 0.2, -4.0),
-            v(0.5, Strum, DRIVEN, 0.8, -5.0),
-            v(0.5, Riff, DRIVEN, 0.9, -4.0),
-            v(0.3, Lead, DRIVEN, 0.7, -5.0),
-            v(0.15, Comp, ORGAN, 0.3, -8.0),
-        ],
-        loose: 0.007,
-        free: 0.3,
-    },
-    Style {
-        name: "pop",
-        weight: 8.0,
-        bpm: (65.0, 150.0),
-        meters: MOSTLY,
-        swing: 0.1,
-        drums: 0.9,
-        takes: &["pop", "rock", "soul", "gospel"],
-        patterns: &["rock", "soft", "house", "hiphop"],
-        voices: &[
-            v(0.9, Bass, BASS, 0.1, -5.0),
-            v(0.6, Comp, PIANO, 0.0, -6.0),
-            v(0.5, Strum, ACOUSTIC, 0.0, -8.0),
-            v(0.4, Pad, SYNTH_PAD, 0.0, -12.0),
-            v(0.5, Lead, SYNTH_LEAD, 0.0, -5.0),
-            v(0.3, Lead, CHOIR, 0.0, -6.0),
-        ],
-        loose: 0.006,
-        free: 0.25,
-    },
-    Style {
-        name: "metal",
-        weight: 11.0,
-        bpm: (80.0, 215.0),
-        meters: MOSTLY,
-        swing: 0.0,
-        drums: 0.96,
-        takes: &["rock", "punk"],
-        patterns: &["metal", "double", "half", "rock"],
-        voices: &[
-            v(1.0, Riff, DRIVEN, 1.0, -1.0),
-            v(0.6, Riff, DRIVEN, 1.0, -2.0),
-            v(0.9, RiffBass, BASS, 0.5, -4.0),
-            v(0.3, Tremolo, DRIVEN, 1.0, -4.0),
-            v(0.35, Lead, DRIVEN, 1.0, -3.0),
-            v(0.1, Pad, STRINGS, 0.0, -9.0),
-        ],
-        loose: 0.005,
-        free: 0.25,
-    },
-    Style {
-        name: "punk",
-        weight: 4.0,
-        bpm: (140.0, 215.0),
-        meters: FOUR,
-        swing: 0.0,
-        drums: 1.0,
-        takes: &["punk", "rock"],
-        patterns: &["double", "rock"],
-        voices: &[
-            v(1.0, Riff, DRIVEN, 1.0, -1.0),
-            v(1.0, RiffBass, BASS, 0.4, -4.0),
-            v(0.3, Strum, DRIVEN, 1.0, -3.0),
-        ],
-        loose: 0.009,
-        free: 0.4,
-    },
-    Style {
-        name: "funk",
-        weight: 5.0,
-        bpm: (80.0, 130.0),
-        meters: FOUR,
-        swing: 0.25,
-        drums: 1.0,
-        takes: &["funk", "soul", "neworleans", "afrobeat", "gospel"],
-        patterns: &["funk", "breaks"],
-        voices: &[
-            v(1.0, Bass, BASS, 0.1, -2.0),
-            v(0.7, Comp, ELECTRIC, 0.3, -7.0),
-            v(0.5, Comp, ELECTRIC_PIANO, 0.1, -7.0),
-            v(0.4, Comp, BRASS, 0.0, -5.0),
-            v(0.3, Lead, REED, 0.0, -6.0),
-        ],
-        loose: 0.006,
-        free: 0.2,
-    },
-    Style {
-        name: "hiphop",
-        weight: 5.0,
-        bpm: (62.0, 110.0),
-        meters: FOUR,
-        swing: 0.5,
-        drums: 1.0,
-        takes: &["hiphop", "soul", "funk"],
-        patterns: &["hiphop", "trap"],
-        voices: &[
-            v(0.9, Bass, SYNTH_BASS, 0.1, -1.0),
-            v(0.6, Ostinato, MALLET, 0.0, -7.0),
-            v(0.4, Comp, ELECTRIC_PIANO, 0.0, -7.0),
-            v(0.3, Pad, STRINGS, 0.0, -9.0),
-        ],
-        loose: 0.004,
-        free: 0.05,
-    },
-    Style {
-        name: "trap",
-        weight: 2.5,
-        bpm: (120.0, 165.0),
-        meters: FOUR,
-        swing: 0.0,
-        drums: 1.0,
-        takes: &["hiphop"],
-        patterns: &["trap", "half"],
-        voices: &[
-            v(0.9, Bass, SYNTH_BASS, 0.3, 0.0),
-            v(0.7, Ostinato, SYNTH_ANY, 0.0, -7.0),
-            v(0.3, Lead, PIPE, 0.0, -8.0),
-        ],
-        loose: 0.0,
-        free: 0.0,
-    },
-    Style {
-        name: "house",
-        weight: 7.0,
-        bpm: (110.0, 140.0),
-        meters: FOUR,
-        swing: 0.2,
-        drums: 0.97,
-        takes: &["dance"],
-        patterns: &["house", "techno"],
-        voices: &[
-            v(0.5, OffBass, SYNTH_BASS, 0.1, -3.0),
-            v(0.5, Bass, SYNTH_BASS, 0.1, -3.0),
-            v(0.5, Comp, SYNTH_ANY, 0.0, -6.0),
-            v(0.5, Ostinato, SYNTH_ANY, 0.0, -7.0),
-            v(0.5, Pad, SYNTH_PAD, 0.0, -9.0),
-            v(0.3, Comp, PIANO, 0.0, -5.0),
-            v(0.3, Lead, SYNTH_LEAD, 0.0, -4.0),
-        ],
-        loose: 0.0,
-        free: 0.0,
-    },
-    Style {
-        name: "techno",
-        weight: 4.0,
-        bpm: (122.0, 165.0),
-        meters: FOUR,
-        swing: 0.05,
-        drums: 0.97,
-        takes: &["dance"],
-        patterns: &["techno", "tribal", "house"],
-        voices: &[
-            v(0.7, Ostinato, SYNTH_BASS, 0.3, -3.0),
-            v(0.7, Ostinato, SYNTH_ANY, 0.2, -6.0),
-            v(0.4, Arpeggio, SYNTH_LEAD, 0.0, -6.0),
-            v(0.4, Pad, SYNTH_PAD, 0.0, -10.0),
-        ],
-        loose: 0.0,
-        free: 0.0,
-    },
-    Style {
-        name: "dnb",
-        weight: 4.0,
-        bpm: (155.0, 185.0),
-        meters: FOUR,
-        swing: 0.05,
-        drums: 1.0,
-        takes: &["funk"],
-        patterns: &["dnb", "breaks"],
-        voices: &[
-            v(1.0, Bass, SYNTH_BASS, 0.4, -2.0),
-            v(0.6, Pad, SYNTH_PAD, 0.0, -9.0),
-            v(0.4, Ostinato, SYNTH_ANY, 0.0, -7.0),
-            v(0.3, Lead, SYNTH_LEAD, 0.0, -7.0),
-        ],
-        loose: 0.001,
-        free: 0.0,
-    },
-    Style {
-        name: "synth",
-        weight: 5.0,
-        bpm: (75.0, 175.0),
-        meters: MOSTLY,
-        swing: 0.1,
-        drums: 0.7,
-        takes: &["dance", "rock"],
-        patterns: &["rock", "house", "breaks", "hiphop", "half"],
-        voices: &[
-            v(0.8, Bass, SYNTH_BASS, 0.1, -3.0),
-            v(0.7, Arpeggio, SYNTH_ANY, 0.0, -5.0),
-            v(0.6, Lead, SYNTH_LEAD, 0.0, -4.0),
-            v(0.5, Pad, SYNTH_PAD, 0.0, -9.0),
-            v(0.4, Ostinato, SYNTH_ANY, 0.0, -7.0),
-        ],
-        loose: 0.0,
-        free: 0.0,
-    },
-    Style {
-        name: "latin",
-        weight: 5.0,
-        bpm: (75.0, 210.0),
-        meters: FOUR,
-        swing: 0.0,
-        drums: 0.95,
-        takes: &["latin", "afrocuban"],
-        patterns: &["latin", "bossa", "hands"],
-        voices: &[
-            v(0.9, Bass, BASS, 0.0, -4.0),
-            v(0.6, Ostinato, PIANO, 0.0, -5.0),
-            v(0.4, Comp, ACOUSTIC, 0.0, -6.0),
-            v(0.5, Comp, BRASS, 0.0, -5.0),
-            v(0.3, Lead, PIPE, 0.0, -6.0),
-        ],
-        loose: 0.007,
-        free: 0.2,
-    },
-    Style {
-        name: "reggae",
-        weight: 3.0,
-        bpm: (60.0, 155.0),
-        meters: FOUR,
-        swing: 0.3,
-        drums: 0.95,
-        takes: &["reggae"],
-        patterns: &["reggae"],
-        voices: &[
-            v(1.0, Bass, BASS, 0.0, -1.0),
-            v(0.8, Offbeat, ELECTRIC, 0.2, -6.0),
-            v(0.6, Offbeat, ORGAN, 0.0, -8.0),
-            v(0.3, Lead, BRASS, 0.0, -6.0),
-        ],
-        loose: 0.008,
-        free: 0.2,
-    },
-    Style {
-        name: "ska",
-        weight: 2.5,
-        bpm: (110.0, 200.0),
-        meters: FOUR,
-        swing: 0.1,
-        drums: 0.95,
-        takes: &["reggae", "punk"],
-        patterns: &["ska", "double"],
-        voices: &[
-            v(0.8, Walk, BASS, 0.0, -4.0),
-            v(0.9, Offbeat, ELECTRIC, 0.3, -4.0),
-            v(0.4, Offbeat, PIANO, 0.0, -7.0),
-            v(0.6, Lead, BRASS, 0.0, -4.0),
-        ],
-        loose: 0.008,
-        free: 0.2,
-    },
-    Style {
-        name: "jazz",
-        weight: 6.0,
-        bpm: (60.0, 215.0),
-        meters: MIXED,
-        swing: 0.85,
-        drums: 0.8,
-        takes: &["jazz"],
-        patterns: &["swing", "bossa"],
-        voices: &[
-            v(0.9, Walk, DOUBLE_BASS, 0.0, -3.0),
-            v(0.7, Comp, PIANO, 0.0, -6.0),
-            v(0.3, Comp, &[26, 26, 4], 0.0, -7.0),
-            v(0.7, Lead, REED, 0.0, -4.0),
-            v(0.3, Lead, BRASS, 0.0, -4.0),
-            v(0.15, Lead, &[11, 12], 0.0, -5.0),
-        ],
-        loose: 0.01,
-        free: 0.4,
-    },
-    Style {
-        name: "blues",
-        weight: 3.0,
-        bpm: (50.0, 150.0),
-        meters: &[(0.6, Meter::TWELVE_EIGHT), (0.4, Meter::FOUR)],
-        swing: 0.6,
-        drums: 0.85,
-        takes: &["blues", "rock"],
-        patterns: &["shuffle", "rock"],
-        voices: &[
-            v(0.9, Bass, BASS, 0.1, -4.0),
-            v(0.7, Comp, ELECTRIC, 0.5, -6.0),
-            v(0.4, Comp, ORGAN, 0.2, -8.0),
-            v(0.7, Lead, ELECTRIC, 0.7, -3.0),
-            v(0.2, Lead, &[22], 0.3, -4.0),
-        ],
-        loose: 0.01,
-        free: 0.4,
-    },
-    Style {
-        name: "country",
-        weight: 3.0,
-        bpm: (75.0, 210.0),
-        meters: &[(0.75, Meter::FOUR), (0.15, Meter::THREE), (0.1, Meter::TWO)],
-        swing: 0.2,
-        drums: 0.8,
-        takes: &["country"],
-        patterns: &["train", "soft"],
-        voices: &[
-            v(0.9, Bass, BASS, 0.0, -4.0),
-            v(0.9, Strum, ACOUSTIC, 0.0, -5.0),
-            v(0.5, Arpeggio, &[105, 25], 0.0, -6.0),
-            v(0.5, Lead, SOLO_STRING, 0.0, -5.0),
-            v(0.3, Lead, ELECTRIC, 0.3, -5.0),
-        ],
-        loose: 0.009,
-        free: 0.3,
-    },
-    Style {
-        name: "folk",
-        weight: 9.0,
-        bpm: (50.0, 170.0),
-        meters: MIXED,
-        swing: 0.15,
-        drums: 0.2,
-        takes: &["country", "pop"],
-        patterns: &["soft", "hands", "train"],
-        voices: &[
-            v(0.7, Strum, ACOUSTIC, 0.0, 0.0),
-            v(0.6, Arpeggio, ACOUSTIC, 0.0, -1.0),
-            v(0.4, Bass, DOUBLE_BASS, 0.0, -4.0),
-            v(0.4, Lead, SOLO_STRING, 0.0, -2.0),
-            v(0.3, Lead, PIPE, 0.0, -3.0),
-            v(0.2, Comp, REED_ORGAN, 0.0, -4.0),
-            v(0.2, Ostinato, PLUCKED, 0.0, -3.0),
-        ],
-        loose: 0.01,
-        free: 0.6,
-    },
-    Style {
-        name: "guitar",
-        weight: 5.0,
-        bpm: (45.0, 150.0),
-        meters: MIXED,
-        swing: 0.1,
-        drums: 0.0,
-        takes: &[],
-        patterns: &[],
-        voices: &[
-            v(0.8, Arpeggio, ACOUSTIC, 0.05, 0.0),
-            v(0.5, Strum, ACOUSTIC, 0.05, 0.0),
-            v(0.5, Lead, ACOUSTIC, 0.05, 0.0),
-        ],
-        loose: 0.01,
-        free: 0.7,
-    },
-    Style {
-        name: "piano",
-        weight: 6.0,
-        bpm: (45.0, 170.0),
-        meters: MIXED,
-        swing: 0.2,
-        drums: 0.0,
-        takes: &[],
-        patterns: &[],
-        voices: &[
-            v(0.6, Arpeggio, &[0, 1, 4], 0.0, -2.0),
-            v(0.6, Comp, &[0, 1, 4], 0.0, -1.0),
-            v(0.8, Lead, &[0, 1, 4], 0.0, 0.0),
-            v(0.4, Bass, &[0, 1], 0.0, -2.0),
-        ],
-        loose: 0.01,
-        free: 0.7,
-    },
-    Style {
-        name: "chamber",
-        weight: 6.0,
-        bpm: (45.0, 160.0),
-        meters: MIXED,
-        swing: 0.0,
-        drums: 0.0,
-        takes: &[],
-        patterns: &[],
-        voices: &[
-            v(0.8, Lead, SOLO_STRING, 0.0, 0.0),
-            v(0.5, Lead, REED, 0.0, -1.0),
-            v(0.5, Lead, PIPE, 0.0, -1.0),
-            v(0.5, Ostinato, SOLO_STRING, 0.0, -3.0),
-            v(0.5, Pad, STRINGS, 0.0, -5.0),
-            v(0.4, Arpeggio, PLUCKED, 0.0, -3.0),
-            v(0.4, Bass, &[42, 43, 45], 0.0, -3.0),
-            v(0.3, Comp, &[6, 0], 0.0, -4.0),
-        ],
-        loose: 0.012,
-        free: 0.7,
-    },
-    Style {
-        name: "orchestra",
-        weight: 4.0,
-        bpm: (55.0, 165.0),
-        meters: MIXED,
-        swing: 0.0,
-        drums: 0.25,
-        takes: &[],
-        patterns: &["march", "tribal"],
-        voices: &[
-            v(0.8, Pad, STRINGS, 0.0, -3.0),
-            v(0.6, Lead, BRASS, 0.0, -2.0),
-            v(0.6, Lead, STRINGS, 0.0, -1.0),
-            v(0.5, Ostinato, STRINGS, 0.0, -3.0),
-            v(0.5, Bass, &[43, 58, 47], 0.0, -3.0),
-            v(0.4, Ostinato, &[45, 9, 13], 0.0, -5.0),
-            v(0.3, Tremolo, &[44, 47], 0.0, -6.0),
-            v(0.3, Pad, CHOIR, 0.0, -5.0),
-        ],
-        loose: 0.01,
-        free: 0.5,
-    },
-    Style {
-        name: "choir",
-        weight: 2.5,
-        bpm: (50.0, 120.0),
-        meters: MIXED,
-        swing: 0.0,
-        drums: 0.05,
-        takes: &[],
-        patterns: &["soft"],
-        voices: &[
-            v(0.9, Pad, CHOIR, 0.0, 0.0),
-            v(0.6, Lead, CHOIR, 0.0, -1.0),
-            v(0.5, Comp, REED_ORGAN, 0.0, -3.0),
-        ],
-        loose: 0.012,
-        free: 0.6,
-    },
-    Style {
-        name: "ambient",
-        weight: 2.5,
-        bpm: (50.0, 120.0),
-        meters: MOSTLY,
-        swing: 0.0,
-        drums: 0.25,
-        takes: &["hiphop"],
-        patterns: &["soft", "half"],
-        voices: &[
-            v(1.0, Pad, SYNTH_PAD, 0.0, -1.0),
-            v(0.5, Arpeggio, MALLET, 0.0, -5.0),
-            v(0.4, Lead, SYNTH_PAD, 0.0, -3.0),
-            v(0.4, Bass, SYNTH_BASS, 0.0, -5.0),
-        ],
-        loose: 0.004,
-        free: 0.2,
-    },
-    Style {
-        name: "march",
-        weight: 2.0,
-        bpm: (90.0, 140.0),
-        meters: &[
-            (0.6, Meter::TWO),
-            (0.2, Meter::FOUR),
-            (0.2, Meter::SIX_EIGHT),
-        ],
-        swing: 0.0,
-        drums: 0.7,
-        takes: &[],
-        patterns: &["two", "march", "six"],
-        voices: &[
-            v(0.9, Bass, &[58, 43], 0.0, -3.0),
-            v(0.9, Offbeat, &[60, 61, 21], 0.0, -5.0),
-            v(0.9, Lead, &[56, 71, 21, 72], 0.0, -2.0),
-        ],
-        loose: 0.008,
-        free: 0.3,
-    },
-    Style {
-        name: "waltz",
-        weight: 2.5,
-        bpm: (80.0, 205.0),
-        meters: &[(1.0, Meter::THREE)],
-        swing: 0.1,
-        drums: 0.5,
-        takes: &["jazz", "rock", "country", "blues", "latin"],
-        patterns: &["waltz"],
-        voices: &[
-            v(0.9, Bass, DOUBLE_BASS, 0.0, -3.0),
-            v(0.8, Comp, PIANO, 0.0, -5.0),
-            v(0.7, Lead, &[21, 40, 71, 73, 65], 0.0, -2.0),
-            v(0.4, Strum, ACOUSTIC, 0.0, -5.0),
-        ],
-        loose: 0.01,
-        free: 0.5,
-    },
-    Style {
-        name: "world",
-        weight: 3.5,
-        bpm: (60.0, 190.0),
-        meters: MIXED,
-        swing: 0.1,
-        drums: 0.85,
-        takes: &["middleeastern", "afrobeat", "highlife", "afrocuban"],
-        patterns: &["hands", "six", "tribal", "latin"],
-        voices: &[
-            v(0.6, Ostinato, PLUCKED, 0.0, -3.0),
-            v(0.5, Lead, PIPE, 0.0, -4.0),
-            v(0.4, Lead, REED, 0.0, -4.0),
-            v(0.4, Ostinato, MALLET, 0.0, -4.0),
-            v(0.3, Bass, BASS, 0.0, -4.0),
-        ],
-        loose: 0.01,
-        free: 0.4,
-    },
-];
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::patterns;
+
+    #[test]
+    fn the_shipped_styles_are_read() {
+        let styles = read(&patterns::read().unwrap()).unwrap();
+        let jazz = styles.iter().find(|style| style.name == "jazz").unwrap();
+        assert_eq!(jazz.bpm, (60.0, 215.0));
+        assert_eq!(jazz.meters[1], (0.25, Meter::THREE));
+        assert_eq!(jazz.voices[2].programs, [26, 26, 4]);
+        assert_eq!(jazz.voices[0].role, Role::Walk);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_file_and_key() {
+        let text = include_str!("../../data/styles.toml");
+        let patterns = patterns::read().unwrap();
+        for (right, wrong, words) in [
+            (
+                "bpm = [70.0, 185.0]",
+                "bpm = [185.0, 70.0]",
+                "style.rock.bpm",
+            ),
+            ("swing = 0.05", "swing = 1.5", "style.rock.swing: 1.5"),
+            (
+                "\"rock\", \"half\", \"double\", \"tribal\"",
+                "\"polka\"",
+                "polka",
+            ),
+            (
+                "programs = \"driven\"",
+                "programs = \"drivn\"",
+                "style.rock.voices[1].programs",
+            ),
+            (
+                "programs = \"driven\"",
+                "programs = []",
+                "style.rock.voices[1].programs",
+            ),
+            (
+                "programs = \"driven\"",
+                "programs = [128]",
+                "128 is no General MIDI",
+            ),
+            ("metres = \"four\"", "metres = \"for\"", "style.punk.metres"),
+            ("four = [[\"4/4\"", "four = [[\"4/5\"", "4/5"),
+            ("role = \"strum\"", "role = \"strom\"", "strom"),
+            ("loose = 0.007", "lose = 0.007", "lose"),
+        ] {
+            let changed = text.replacen(right, wrong, 1);
+            assert_ne!(changed, text, "{right}");
+            let error = parse(&changed, &patterns).unwrap_err().to_string();
+            assert!(error.starts_with(FILE) && error.contains(words), "{error}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Positions of arms by name, and the sets of them that genres use.
+//! Positions of the arms by name.
 
 use glam::Vec3;
 
@@ -29,22 +29,28 @@ pub(super) const PALMS: Arm = a([0.4, -0.75, 0.5], [-0.75, 0.45, 0.65]);
 pub(super) const CLAP: Arm = a([0.3, -0.45, 0.85], [-0.45, 0.15, 0.95]);
 pub(super) const FRAME: Arm = a([0.85, -0.35, 0.35], [-0.1, 0.15, 1.0]);
 
-/// Sets of arms for the genres.
-pub mod hands {
-    use super::*;
-
-    /// Loose, at the sides and before the body.
-    pub const STREET: &[Arm] = &[DOWN, RUN, FISTS, BASKET, LOW, HIP];
-    /// Hits and angles.
-    pub const HITS: &[Arm] = &[GOAL, HANG, FRONT, CROSS, FISTS, HIGH];
-    /// Long lines behind and out.
-    pub const LINES: &[Arm] = &[OUT, BEHIND, HIGH, CROWN, HIP, UP];
-    /// Round.
-    pub const ROUND: &[Arm] = &[CROWN, WINGS, BASKET, WINGS];
-    /// A couple's frame.
-    pub const COUPLE: &[Arm] = &[FRAME, HIP, HIGH, BASKET];
-    /// Wide and strong.
-    pub const POWER: &[Arm] = &[RUN, GOAL, HIGH, LOW, FISTS];
-    /// Hands before the chest and to the side.
-    pub const TEMPLE: &[Arm] = &[PALMS, OUT, FRAME, HIP, BASKET, CROWN];
+/// The position of that name in data files.
+pub fn named(name: &str) -> Option<Arm> {
+    Some(match name {
+        "down" => DOWN,
+        "run" => RUN,
+        "out" => OUT,
+        "up" => UP,
+        "front" => FRONT,
+        "cross" => CROSS,
+        "hip" => HIP,
+        "goal" => GOAL,
+        "hang" => HANG,
+        "behind" => BEHIND,
+        "high" => HIGH,
+        "low" => LOW,
+        "crown" => CROWN,
+        "wings" => WINGS,
+        "basket" => BASKET,
+        "fists" => FISTS,
+        "palms" => PALMS,
+        "clap" => CLAP,
+        "frame" => FRAME,
+        _ => return None,
+    })
 }

@@ -83,7 +83,7 @@ impl Dance {
         random: &mut Random,
     ) -> Self {
         let mut pool: Vec<(usize, u64)> = Vec::new();
-        for name in genre.moves {
+        for name in &genre.moves {
             let Some(index) = MOVES.iter().position(|m| m.name == *name) else {
                 continue;
             };

@@ -56,7 +56,7 @@ pub struct Draft<'a> {
     /// How large.
     pub size: f32,
     /// Hands of the genre.
-    arms: &'static [Arm],
+    arms: &'a [Arm],
     /// How far the genre bends its knees and turns its feet out.
     pub(super) drop: f32,
     pub(super) turnout: f32,
@@ -95,14 +95,14 @@ pub(super) fn sign(side: usize) -> f32 {
 
 impl<'a> Draft<'a> {
     /// An empty draft.
-    pub fn new(genre: &Genre, size: f32, random: &'a mut Random) -> Self {
+    pub fn new(genre: &'a Genre, size: f32, random: &'a mut Random) -> Self {
         let mut key = STAND;
         key.drop += genre.low;
         key.grip = [genre.grip; 2];
-        key.arms = [random.pick(genre.arms); 2];
+        key.arms = [random.pick(&genre.arms); 2];
         Draft {
             size,
-            arms: genre.arms,
+            arms: &genre.arms,
             drop: key.drop,
             turnout: genre.turnout,
             random,

@@ -24,6 +24,7 @@ pub mod clip;
 pub mod draft;
 pub mod folder;
 pub mod genre;
+pub mod genres;
 pub mod kinetics;
 pub mod lens;
 pub mod media;

@@ -6,7 +6,7 @@ use super::body;
 use super::camera::Camera;
 use super::choreography::Dance;
 use super::clip::{Beat, Clip, Frames, Info, Lock, Span};
-use super::genre::GENRES;
+use super::genres;
 use super::kinetics;
 use super::lens::Lens;
 use super::mocap::{Capture, Take};
@@ -116,7 +116,7 @@ impl Scene {
             sources,
             index,
             (&song, offset),
-            (genre, lock),
+            (&genres::shipped()?[genre].name, lock),
             &motion,
             person,
             (&camera, &backdrop),
@@ -243,14 +243,15 @@ impl Scene {
 
 /// A genre that suits the song mostly, of those that are danced to it.
 fn genre(sources: &Sources, number: u64, song: &Song, random: &mut Random) -> Result<usize, Error> {
+    let genres = genres::shipped()?;
     let weight = |g: usize| {
-        if song.style.is_empty() || GENRES[g].music.contains(&song.style.as_str()) {
+        if song.style.is_empty() || genres[g].music.contains(&song.style) {
             4.0
         } else {
             1.0
         }
     };
-    let all = (0..GENRES.len()).filter(|&g| sources.share.pairs(g, number));
+    let all = (0..genres.len()).filter(|&g| sources.share.pairs(g, number));
     let choice: Vec<(f64, usize)> = all.map(|g| (weight(g), g)).collect();
     if choice.is_empty() {
         // A song without a genre held out on it lends what it has.
@@ -259,7 +260,7 @@ fn genre(sources: &Sources, number: u64, song: &Song, random: &mut Random) -> Re
                 "{}: no genre is danced to it",
                 song.name
             ))),
-            _ => Ok((number % GENRES.len() as u64) as usize),
+            _ => Ok((number % genres.len() as u64) as usize),
         };
     }
     Ok(random.weighted(&choice))
@@ -315,7 +316,7 @@ fn motion(
     }
     let allowed = |m, v| sources.share.allows(m, v);
     Ok(Motion::Dance(Dance::new(
-        &GENRES[genre],
+        &genres::shipped()?[genre],
         pulse,
         seconds,
         &allowed,
@@ -372,7 +373,7 @@ fn info(
     sources: &Sources,
     index: u64,
     (song, offset): (&Song, f64),
-    (genre, lock): (usize, Lock),
+    (genre, lock): (&str, Lock),
     motion: &Motion,
     person: u64,
     (camera, backdrop): (&Camera, &Backdrop),
@@ -412,7 +413,7 @@ fn info(
         index,
         seed: sources.config.seed,
         split: sources.share.split.name().to_owned(),
-        genre: GENRES[genre].name.to_owned(),
+        genre: genre.to_owned(),
         lock,
         moves,
         sections,

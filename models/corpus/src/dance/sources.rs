@@ -1,7 +1,7 @@
 //! What clips of dancing are made from: a configuration, and all that it names.
 
 use super::anny::Anny;
-use super::genre;
+use super::genres;
 use super::mocap::Take;
 use super::music::Songs;
 use super::splits::{Factor, Share};
@@ -134,14 +134,15 @@ impl Config {
                 self.seconds()
             ));
         }
-        match self
-            .recorded
-            .iter()
-            .find(|r| genre::find(&r.genre).is_none())
-        {
-            Some(r) => wrong(format!("recorded.genre = {}: no such genre", r.genre)),
-            None => Ok(()),
+        for recorded in &self.recorded {
+            if genres::find(&recorded.genre)?.is_none() {
+                return wrong(format!(
+                    "recorded.genre = {}: no such genre",
+                    recorded.genre
+                ));
+            }
         }
+        Ok(())
     }
 
     /// Length of a clip in seconds.
@@ -204,7 +205,7 @@ impl Sources {
         let mut takes = Vec::new();
         if let Some(folder) = &config.mocap {
             for recorded in &config.recorded {
-                let genre = genre::find(&recorded.genre).unwrap_or_default();
+                let genre = genres::find(&recorded.genre)?.unwrap_or_default();
                 let found = files::list(
                     &folder.join(&recorded.folder),
                     "folder of motion capture",

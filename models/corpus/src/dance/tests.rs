@@ -1,6 +1,6 @@
 //! Tests of whole clips.
 
-use super::genre::GENRES;
+use super::genres;
 use super::motion::Motion;
 use super::music::Songs;
 use super::pulse::Pulse;
@@ -196,7 +196,7 @@ fn standing_feet_stand_still_and_no_foot_is_under_the_floor() {
     let pulse = Pulse::new(&[0.1, 0.6, 1.1, 1.6, 2.1, 2.6], 0, 4).unwrap();
     let figure = body::capsule(1.7).figure;
     let mut stood = 0;
-    for (n, genre) in GENRES.iter().enumerate() {
+    for (n, genre) in genres::shipped().unwrap().iter().enumerate() {
         let random = &mut Random::new(5, n as u64);
         let dance = choreography::Dance::new(genre, &pulse, 12.0, &|_, _| true, random);
         let ball = |t: f64, side: usize| figure.heads(&dance.pose(&figure, t))[BALL + side];
@@ -225,7 +225,7 @@ fn every_genre_is_locked_to_its_beats() {
     let beats: Vec<f64> = (0..40).map(|k| 0.2 + 0.55 * f64::from(k)).collect();
     let pulse = Pulse::new(&beats, 0, 4).unwrap();
     let figure = body::capsule(1.7).figure;
-    for genre in GENRES {
+    for genre in genres::shipped().unwrap() {
         let (mut hit, mut null) = (Vec::new(), Vec::new());
         for n in 0..6 {
             let random = &mut Random::new(11, n);
@@ -351,7 +351,11 @@ fn what_is_missing_or_makes_no_sense_is_named() {
     std::fs::create_dir(&empty).unwrap();
     let mocap = |c: &mut Config| {
         c.mocap = empty.parent().map(Into::into);
-        c.recorded = GENRES.iter().map(|g| take(g.name)).collect();
+        c.recorded = genres::shipped()
+            .unwrap()
+            .iter()
+            .map(|g| take(&g.name))
+            .collect();
         c.captured = 1.0;
     };
     assert!(error(&mocap).contains("no bvh"));

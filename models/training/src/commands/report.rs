@@ -2,7 +2,7 @@
 
 use super::corpus::Choice;
 use dance_corpus::Error;
-use dance_corpus::dance::genre::GENRES;
+use dance_corpus::dance::genres;
 use dance_corpus::dance::{Corpus, Frames, Lock, kinetics};
 use ndarray::{Axis, s};
 use std::collections::{BTreeMap, BTreeSet};
@@ -225,7 +225,7 @@ fn small(frames: &Frames) -> Vec<f32> {
 }
 
 /// Share of stops on beats, by stops, with chance; for each genre, and for dances that are off.
-fn rhythm(seen: &[Seen], text: &mut String) -> std::fmt::Result {
+fn rhythm(seen: &[Seen], text: &mut String) -> anyhow::Result<()> {
     writeln!(
         text,
         "rhythm: minima of the joints' speed within 50 ms of a beat, against circular shifts"
@@ -248,14 +248,15 @@ fn rhythm(seen: &[Seen], text: &mut String) -> std::fmt::Result {
         )
     };
     let matched = |s: &Seen| s.lock == Lock::Matched;
-    for genre in GENRES {
-        line(genre.name, &|s| matched(s) && s.genre == genre.name)?;
+    for genre in genres::shipped()? {
+        line(&genre.name, &|s| matched(s) && s.genre == genre.name)?;
     }
     line("captured", &|s| matched(s) && s.captured)?;
     line("all that match", &matched)?;
     line("wrong song", &|s| s.lock == Lock::WrongSong)?;
     line("shifted", &|s| matches!(s.lock, Lock::Shifted(_)))?;
-    line("stretched", &|s| matches!(s.lock, Lock::Stretched(_)))
+    line("stretched", &|s| matches!(s.lock, Lock::Stretched(_)))?;
+    Ok(())
 }
 
 /// Clips this alike, of 255 on average over their small pictures, are duplicates.
