@@ -9,13 +9,14 @@ mod common;
 
 use anyhow::{Context, ensure};
 use common::{Visitor, extents, inputs, visit};
+use dance_networks::card;
 use dance_networks::layers::Scope;
 use dance_networks::network::{Array, Network, Port};
 use dance_networks::onnx::{self, Emit, convert, proto};
 use dance_networks::ops::{Conv, Dim, Gru, Init, Ops, Outside};
 use dance_networks::selftest::Small;
 use dance_networks::weights::{Stored, Weights};
-use dance_training::export::{self, Numbers};
+use dance_training::export::Numbers;
 use dance_training::runtime::{self, Graph};
 use ndarray::{ArrayD, Axis, IxDyn, Slice};
 use prost::Message;

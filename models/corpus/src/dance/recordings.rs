@@ -4,7 +4,7 @@
 use super::clip::{Beat, Clip, Frames, Info, Lock};
 use super::skeleton::JOINTS;
 use super::splits::tenth;
-use super::{folder, media, music};
+use super::{media, music};
 use crate::Error;
 use crate::Split;
 use crate::files;

@@ -1,6 +1,7 @@
 //! Tests on small folders in the sets' layouts, made with GStreamer's own test sources.
 
 use super::*;
+use crate::dance::folder;
 use crate::dance::music::Songs;
 use std::process::Command;
 

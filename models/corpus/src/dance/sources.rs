@@ -99,7 +99,7 @@ impl Config {
         read_toml(path)
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self) -> Result<(), Error> {
         let wrong = |what: String| Err(Error::Config(what));
         let picture = &self.picture;
         for (name, side) in [("height", picture.height), ("width", picture.width)] {
@@ -153,7 +153,7 @@ impl Config {
 
 /// What is read when it is first used.
 pub struct Lazy<T> {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     slot: OnceLock<Result<Arc<T>, String>>,
 }
 

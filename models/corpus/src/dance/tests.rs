@@ -6,8 +6,12 @@ use super::music::Songs;
 use super::pulse::Pulse;
 use super::skeleton::*;
 use super::*;
+use crate::Split;
+use crate::audio::Generator;
 use crate::audio::fixture::Fixture;
+use crate::random::Random;
 use ndarray::{Axis, s};
+use std::path::Path;
 
 /// Small clips of capsule figures to the test band.
 struct Small {
@@ -53,12 +57,14 @@ fn small(config: Config, share: Share) -> Small {
     let generator = Generator::new(&band, Split::Training).unwrap();
     Small {
         corpus: Corpus {
-            share,
-            songs: Songs::band(generator, config.music.rate),
-            bodies: None,
-            takes: Vec::new(),
-            photos: Vec::new(),
-            config,
+            sources: Sources {
+                share,
+                songs: Songs::band(generator, config.music.rate),
+                bodies: None,
+                takes: Vec::new(),
+                photos: Vec::new(),
+                config,
+            },
         },
         _sounds: sounds,
     }

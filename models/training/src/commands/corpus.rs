@@ -12,7 +12,7 @@ use epaint_default_fonts::UBUNTU_LIGHT;
 use ndarray::{Array3, Axis, s};
 use plotters::prelude::*;
 use plotters::style::register_font;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Which clips a command makes, from what.
 #[derive(clap::Args, Clone, Debug)]
