@@ -1,33 +1,42 @@
-//! GStreamer elements that hear the rhythm of music, see that of dancing, and show both.
+//! GStreamer elements that detect the rhythm of music and of dancing, align the two, and show both.
 //!
 //! Loading the plugin registers elements and the meta, and does nothing else.
 
 use gst::glib;
 
+use crate::element::register;
+
+mod combine;
+mod delay;
 mod dtwretarget;
+mod element;
 pub mod hoof;
 mod hoofflow;
 mod lock;
 mod markcombiner;
 pub mod marks;
 mod marksink;
+mod meta;
 mod model;
 mod onsetdetect;
+mod pads;
+mod property;
 mod rhythmoverlay;
 mod rhythmtag;
 mod sticky;
-mod task;
+mod tags;
+mod upstream;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     hoof::register();
     marks::register();
-    dtwretarget::register(plugin)?;
-    hoofflow::register(plugin)?;
-    markcombiner::register(plugin)?;
-    marksink::register(plugin)?;
-    onsetdetect::register(plugin)?;
-    rhythmoverlay::register(plugin)?;
-    rhythmtag::register(plugin)?;
+    register::<dtwretarget::DtwRetarget>(plugin, "dtwretarget")?;
+    register::<hoofflow::HoofFlow>(plugin, "hoofflow")?;
+    register::<markcombiner::MarkCombiner>(plugin, "markcombiner")?;
+    register::<marksink::MarkSink>(plugin, "marksink")?;
+    register::<onsetdetect::OnsetDetect>(plugin, "onsetdetect")?;
+    register::<rhythmoverlay::RhythmOverlay>(plugin, "rhythmoverlay")?;
+    register::<rhythmtag::RhythmTag>(plugin, "rhythmtag")?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use dance_inference::{
     Card, ExecutionProvider, Fault, LogLevel, Model, ModelFile, Progress, Runtime, Search,
@@ -11,6 +11,9 @@ use dance_inference::{
 };
 use gst::glib;
 use gst::prelude::*;
+
+use crate::lock::lock;
+use crate::property::{self, Field, Property};
 
 /// What an element needs a model for.
 pub(crate) struct Need {
@@ -34,23 +37,18 @@ const FOLDERS: [&str; 4] = [
     "../../../share/gst-dance/models",
 ];
 
-static CATEGORY: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "onnxruntime",
-        gst::DebugColorFlags::empty(),
-        Some("Models, and what ONNX Runtime says"),
-    )
-});
+static CATEGORY: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| crate::element::category("onnxruntime", "Models, and what ONNX Runtime says"));
 
 /// What the user wants of network and runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
-    pub(crate) model: Option<String>,
-    pub(crate) library: Option<String>,
+    pub(crate) model: Option<PathBuf>,
+    pub(crate) library: Option<PathBuf>,
     pub(crate) providers: String,
     pub(crate) allow_fallback: bool,
     pub(crate) device: u32,
-    pub(crate) threads: usize,
+    pub(crate) threads: u32,
 }
 
 const DEFAULT_PROVIDERS: &str = "cpu";
@@ -69,67 +67,36 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The properties that set them, of an element that looks for `file`.
-    pub(crate) fn properties(file: &str) -> Vec<glib::ParamSpec> {
-        vec![
-            glib::ParamSpecString::builder("model")
-                .nick("Model")
-                .blurb(&format!("The model's file, *.onnx, with its card, *.toml, beside it; none = look for {file}"))
-                .mutable_ready()
-                .build(),
-            glib::ParamSpecString::builder("onnxruntime-library")
-                .nick("Library of ONNX Runtime")
-                .blurb("The file of ONNX Runtime's shared library; none = ORT_DYLIB_PATH, the plugin's folder, the system's")
-                .mutable_ready()
-                .build(),
-            glib::ParamSpecString::builder("execution-provider")
-                .nick("Execution provider")
-                .blurb("What the model must run on: tensorrt, cuda, cpu, or several with commas, the first preferred")
-                .default_value(DEFAULT_PROVIDERS)
-                .mutable_ready()
-                .build(),
-            glib::ParamSpecBoolean::builder("allow-fallback")
-                .nick("Allow fall-back")
-                .blurb("Go on without execution providers that cannot be had, with a warning, instead of an error")
-                .mutable_ready()
-                .build(),
-            glib::ParamSpecUInt::builder("device")
-                .nick("Device")
-                .blurb("The GPU that the model runs on, as CUDA counts them")
-                .maximum(i32::MAX as u32)
-                .mutable_ready()
-                .build(),
-        ]
-    }
-
-    /// Takes the value of one of [`properties`](Self::properties); whether it is one.
-    pub(crate) fn set(&mut self, name: &str, value: &glib::Value) -> bool {
-        // An empty name is none.
-        let text = || value.get().ok().filter(|text: &String| !text.is_empty());
-        match name {
-            "model" => self.model = text(),
-            "onnxruntime-library" => self.library = text(),
-            "execution-provider" => {
-                self.providers = value.get().unwrap_or_else(|_| DEFAULT_PROVIDERS.to_owned());
-            }
-            // GObject has checked the types.
-            "allow-fallback" => self.allow_fallback = value.get().unwrap_or_default(),
-            "device" => self.device = value.get().unwrap_or_default(),
-            _ => return false,
-        }
-        true
-    }
-
-    /// The value of one of [`properties`](Self::properties).
-    pub(crate) fn get(&self, name: &str) -> Option<glib::Value> {
-        Some(match name {
-            "model" => self.model.to_value(),
-            "onnxruntime-library" => self.library.to_value(),
-            "execution-provider" => self.providers.to_value(),
-            "allow-fallback" => self.allow_fallback.to_value(),
-            "device" => self.device.to_value(),
-            _ => return None,
-        })
+    /// The properties that set them, of an element that looks for `file` and has them in its own settings as `part`.
+    pub(crate) fn properties<S: Default + 'static>(
+        file: &str,
+        part: impl Field<S, Self>,
+    ) -> Vec<Property<S>> {
+        let model = format!(
+            "The model's file, *.onnx, with its card, *.toml, beside it; none = look for {file}"
+        );
+        let spec = glib::ParamSpecString::builder("active-execution-provider")
+            .nick("Active execution provider")
+            .blurb("What the model really runs on, from PAUSED on; none = there is no model")
+            .read_only();
+        let own = property::list! { Self:
+            "model", "Model", &model => READY path model;
+            "onnxruntime-library", "Library of ONNX Runtime",
+                "The file of ONNX Runtime's shared library; none = ORT_DYLIB_PATH, the plugin's folder, the system's"
+                => READY path library;
+            "execution-provider", "Execution provider",
+                "What the model must run on: tensorrt, cuda, cpu, or several with commas, the first preferred"
+                => READY name providers;
+            "allow-fallback", "Allow fall-back",
+                "Go on without execution providers that cannot be had, with a warning, instead of an error"
+                => READY switch allow_fallback;
+            "device", "Device", "The GPU that the model runs on, as CUDA counts them"
+                => READY number device in 0..=i32::MAX as u32;
+            use [Property::read_only(spec.build())];
+        };
+        own.into_iter()
+            .map(|row| row.within(part.clone()))
+            .collect()
     }
 
     /// Whether somebody who names such things must not get another method instead.
@@ -248,12 +215,12 @@ pub(crate) fn find(need: &Need, settings: &Settings) -> Result<Found, Error> {
         providers: settings.providers.parse()?,
         allow_fallback: settings.allow_fallback,
         device: settings.device,
-        intra_threads: settings.threads,
+        intra_threads: settings.threads as usize,
         ..SessionConfig::default()
     };
     // First, since a process that has no model need not load a library.
     let path = match &settings.model {
-        Some(path) => PathBuf::from(path),
+        Some(path) => path.clone(),
         None => search(need.file)?,
     };
     let file = ModelFile::open(&path, need.task)?;
@@ -261,7 +228,7 @@ pub(crate) fn find(need: &Need, settings: &Settings) -> Result<Found, Error> {
         (need.check)(card, &path)?;
     }
     log_to_gstreamer();
-    let runtime = Runtime::get(&Search::new(settings.library.as_deref().map(Path::new)))?;
+    let runtime = Runtime::get(&Search::new(settings.library.as_deref()))?;
     Ok(Found {
         runtime,
         file,
@@ -331,7 +298,7 @@ pub(crate) fn signals(card: &Card, ports: &[dance_inference::Port]) -> String {
 
 impl Found {
     /// Makes the session, or joins that of another element, and checks the model's graph; `warm_up` runs it so that the
-    /// first real run is no slower than the others. Tells of it on the element's bus where it may take long, and of
+    /// first real run is no slower than the others. Reports progress on the element's bus where it may take long, and warns of
     /// providers that are not used.
     ///
     /// # Errors
@@ -343,21 +310,21 @@ impl Found {
     ) -> Result<Model, Error> {
         let on_processor = |provider| provider == ExecutionProvider::Cpu;
         let is_slow = !self.config.providers.iter().all(on_processor);
-        let tell = |kind, text: &str| {
+        let report = |kind, text: &str| {
             if is_slow {
                 let message = gst::message::Progress::builder(kind, "load-model", text);
-                // Without a bus there is nobody to tell.
+                // Fails only without a bus.
                 let _ = element.post_message(message.src(element).build());
             }
         };
-        tell(gst::ProgressType::Start, "Loading the model");
+        report(gst::ProgressType::Start, "Loading the model");
         let progress = &mut |progress| match progress {
-            Progress::Building { providers } => tell(
+            Progress::Building { providers } => report(
                 gst::ProgressType::Continue,
                 &format!("Building the model for {providers}"),
             ),
             Progress::WarmingUp { .. } => {
-                tell(gst::ProgressType::Continue, "Running the model once");
+                report(gst::ProgressType::Continue, "Running the model once");
             }
             _ => (),
         };
@@ -368,9 +335,9 @@ impl Found {
             Ok(model)
         };
         let model = load().inspect_err(|_| {
-            tell(gst::ProgressType::Error, "The model could not be loaded");
+            report(gst::ProgressType::Error, "The model could not be loaded");
         })?;
-        tell(gst::ProgressType::Complete, "The model is loaded");
+        report(gst::ProgressType::Complete, "The model is loaded");
         let provider = model.active_execution_provider();
         gst::info!(
             CATEGORY,
@@ -390,6 +357,99 @@ impl Found {
             );
         }
         Ok(model)
+    }
+}
+
+/// How far a model is, from NULL to NULL.
+#[derive(Debug, Default)]
+pub(crate) enum ModelState<L> {
+    /// There is none, or none was looked for.
+    #[default]
+    Idle,
+    /// From READY on.
+    Found(Box<Found>),
+    /// From PAUSED on, and still in READY after it, so that the next start is a fast one.
+    Loaded(L),
+}
+
+/// The model of an element, found for what was `W`anted and loaded as `L`.
+#[derive(Debug)]
+pub(crate) struct ModelSlot<W, L>(Mutex<(Option<W>, ModelState<L>)>);
+
+impl<W, L> Default for ModelSlot<W, L> {
+    fn default() -> Self {
+        Self(Mutex::new((None, ModelState::Idle)))
+    }
+}
+
+impl<W: Clone + PartialEq, L: Clone> ModelSlot<W, L> {
+    /// Whether this is what was found before, be it that there is none.
+    pub(crate) fn is_for(&self, wanted: &W) -> bool {
+        lock(&self.0).0.as_ref() == Some(wanted)
+    }
+
+    /// Sets what was found for what; `None` has it looked for again at the next start.
+    pub(crate) fn set(
+        &self,
+        element: &impl IsA<gst::Element>,
+        wanted: Option<W>,
+        state: ModelState<L>,
+    ) {
+        let before = std::mem::replace(&mut *lock(&self.0), (wanted, state));
+        if let ModelState::Loaded(_) = before.1 {
+            element.notify("active-execution-provider");
+        }
+    }
+
+    /// Forgets the model.
+    pub(crate) fn clear(&self, element: &impl IsA<gst::Element>) {
+        self.set(element, None, ModelState::Idle);
+    }
+
+    /// Makes what was found ready to run: `warm_up` runs it, `make` has the last word on whether it fits what was wanted.
+    /// Does nothing where there is no model, or it is loaded already; one that fails is forgotten.
+    ///
+    /// # Errors
+    /// As [`Found::load`] and `make`.
+    pub(crate) fn load(
+        &self,
+        element: &impl IsA<gst::Element>,
+        warm_up: impl Fn(&Model, &mut dyn FnMut(Progress)) -> Result<(), Error>,
+        make: impl FnOnce(Model, &W) -> Result<L, Error>,
+    ) -> Result<(), Error> {
+        let taken = {
+            let (wanted, state) = &mut *lock(&self.0);
+            match (wanted.clone(), std::mem::take(state)) {
+                (Some(wanted), ModelState::Found(found)) => Some((wanted, found)),
+                (_, other) => {
+                    *state = other;
+                    None
+                }
+            }
+        };
+        let Some((wanted, found)) = taken else {
+            return Ok(());
+        };
+        let loaded = found.load(element.upcast_ref(), warm_up);
+        match loaded.and_then(|model| make(model, &wanted)) {
+            Ok(loaded) => {
+                lock(&self.0).1 = ModelState::Loaded(loaded);
+                element.notify("active-execution-provider");
+                Ok(())
+            }
+            Err(err) => {
+                self.clear(element);
+                Err(err)
+            }
+        }
+    }
+
+    /// The model, once it is loaded.
+    pub(crate) fn loaded(&self) -> Option<L> {
+        match &lock(&self.0).1 {
+            ModelState::Loaded(loaded) => Some(loaded.clone()),
+            _ => None,
+        }
     }
 }
 

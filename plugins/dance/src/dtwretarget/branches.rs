@@ -10,11 +10,11 @@ use super::Kinds;
 use super::marksfile::weight;
 use crate::marks::{self, Deduplicator, Kind, SourceMarks};
 
-pub(super) type Segment = gst::FormattedSegment<gst::ClockTime>;
+pub(crate) type Segment = gst::FormattedSegment<gst::ClockTime>;
 
 /// On which time both sides meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Axis {
+pub(crate) enum Axis {
     /// Running time: streams as they come.
     Running,
     /// Stream time: files, whose marks are known by their place in them.
@@ -37,7 +37,7 @@ impl Axis {
 
 /// A mark with its instant on the axis.
 #[derive(Debug, Clone)]
-pub(super) struct Placed {
+pub(crate) struct Placed {
     pub at: f64,
     pub source: String,
     pub mark: marks::Mark,
@@ -48,7 +48,7 @@ const MOST_MARKS: usize = 4096;
 
 /// Music on one segment.
 #[derive(Clone)]
-pub(super) struct Song {
+pub(crate) struct Song {
     pub segment: Segment,
     pub seqnum: gst::Seqnum,
     /// PTS of its first music.
@@ -75,7 +75,7 @@ impl Song {
 
 /// What both sides have.
 #[derive(Default)]
-pub(super) struct Side {
+pub(crate) struct Side {
     pub linked: bool,
     pub flushing: bool,
     /// The last flush.
@@ -166,11 +166,11 @@ impl Side {
     }
 
     fn place(&self, mark: &marks::Mark, axis: Axis, pad_offset: i64) -> Option<f64> {
-        let told = match axis {
+        let known = match axis {
             Axis::Running => mark.running_time,
             Axis::Stream => mark.stream_time,
         };
-        match told {
+        match known {
             // The pad's offset is in its segment, and in nothing that was written upstream.
             Some(time) if axis == Axis::Running => {
                 Some(time.seconds_f64() + pad_offset as f64 * 1e-9)
@@ -192,7 +192,7 @@ impl Side {
 
 /// A frame of the video.
 #[derive(Clone)]
-pub(super) struct Frame {
+pub(crate) struct Frame {
     pub buffer: gst::Buffer,
     /// Its instant on the axis, and its end.
     pub at: f64,
@@ -200,14 +200,14 @@ pub(super) struct Frame {
 }
 
 /// Video on its way.
-pub(super) enum Item {
+pub(crate) enum Item {
     Frame(Frame),
     Event(gst::Event),
 }
 
 /// The branch of the video.
 #[derive(Default)]
-pub(super) struct Video {
+pub(crate) struct Video {
     pub side: Side,
     pub queue: VecDeque<Item>,
     /// The last SEGMENT that came to its turn.

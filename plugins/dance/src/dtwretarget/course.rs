@@ -9,7 +9,7 @@ use super::{Interpolation, Kinds, Method};
 pub(super) const DRIFT: f64 = 0.5;
 
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     pub method: Method,
     pub min_speed: f64,
     pub max_speed: f64,
@@ -78,7 +78,7 @@ impl Method {
 }
 
 /// Which instant of the video is shown when.
-pub(super) enum Course {
+pub(crate) enum Course {
     /// Planned as a whole.
     Map(TimeMap),
     /// Found step by step.

@@ -9,10 +9,9 @@ use super::branches::{Axis, Item, Segment, Side, Song, Video, rate_of};
 use super::course::{Course, Settings};
 use super::marksfile::FileMarks;
 use super::record::Record;
+use crate::combine::{self, Pace};
 
 mod steps;
-
-pub(super) use steps::Blend;
 
 /// Frames that wait where nothing has to be looked at ahead.
 const FRAMES: usize = 3;
@@ -21,20 +20,8 @@ const FRAMES: usize = 3;
 const DENSEST: f64 = 4.0;
 /// Marks of a side that are kept for the path.
 const MAX_PATH_MARKS: usize = 1 << 16;
-/// What the element answers to LATENCY.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Latency {
-    pub live: bool,
-    pub min: gst::ClockTime,
-    pub max: Option<gst::ClockTime>,
-    /// How much longer than the look-ahead frames wait for the other branch.
-    pub behind: gst::ClockTime,
-    /// Whether every linked branch has answered.
-    pub sure: bool,
-}
-
 /// What goes out.
-pub(super) enum Out {
+pub(crate) enum Out {
     Buffer(gst::Buffer),
     Event(gst::Event),
     Status(&'static str, [u64; 2]),
@@ -43,22 +30,7 @@ pub(super) enum Out {
     End,
 }
 
-/// What comes next.
-pub(super) enum Next {
-    Push(Vec<Out>),
-    /// A picture to be made of two frames, which is then shown.
-    Blend(Box<Blend>),
-    /// To be asked again.
-    Again,
-    /// A change of state.
-    Change,
-    /// A change of state, or this long.
-    ChangeOr(Duration),
-    /// A change of state, or this running time on the clock.
-    Clock(gst::ClockTime),
-    /// The latency, which is not known.
-    Latency,
-}
+pub(crate) type Next = combine::Next<State, Out>;
 
 /// The timeline of the output: that of the music.
 struct Begun {
@@ -78,7 +50,7 @@ struct Step {
 
 /// The output so far.
 #[derive(Default)]
-pub(super) struct Output {
+pub(crate) struct Output {
     begun: Option<Begun>,
     course: Option<Course>,
     /// Video passes as it is.
@@ -99,13 +71,11 @@ pub(super) struct Output {
     pub started: bool,
     status: Option<&'static str>,
     warned: bool,
-    /// When the head began to wait.
-    pub waiting: Option<Instant>,
     /// Which side, video or music, is waited for no more.
     starved: [bool; 2],
 }
 
-pub(super) struct State {
+pub(crate) struct State {
     pub axis: Axis,
     pub limits: Limits,
     pub file: Option<FileMarks>,
@@ -113,21 +83,17 @@ pub(super) struct State {
     pub video: Video,
     pub audio: Side,
     /// Some music has come since the start or a flush.
-    pub heard: bool,
+    pub has_music: bool,
     /// The music that the output is on, and what follows it.
     pub songs: VecDeque<Song>,
     pub out: Output,
-    /// How often the timeline began anew.
+    /// How often the timeline was restarted.
     pub epoch: u64,
     pub record: Record,
     /// Instants of marks that came with the streams, visual and of the music.
     pub path_marks: [Vec<f64>; 2],
     pub path_written: bool,
-    /// What downstream said; flushing while `video_src` is not active.
-    pub flow: Result<gst::FlowSuccess, gst::FlowError>,
-    pub playing: bool,
-    pub latency: Option<Latency>,
-    pub clock_id: Option<gst::SingleShotClockId>,
+    pub pace: Pace,
     pub last_seek: Option<(gst::Seqnum, bool)>,
     /// The last seek without a flush, on stream time.
     pub looped: Option<gst::Seqnum>,
@@ -159,17 +125,14 @@ impl Default for State {
                 ..Video::default()
             },
             audio: flushing(),
-            heard: false,
+            has_music: false,
             songs: VecDeque::new(),
             out: Output::default(),
             epoch: 0,
             record: Record::default(),
             path_marks: Default::default(),
             path_written: false,
-            flow: Err(gst::FlowError::Flushing),
-            playing: false,
-            latency: None,
-            clock_id: None,
+            pace: Pace::default(),
             last_seek: None,
             looped: None,
             to_flush: [false; 2],
@@ -186,7 +149,7 @@ impl State {
         if frames < FRAMES {
             return true;
         }
-        let behind = (self.latency).map_or(gst::ClockTime::ZERO, |latency| latency.behind);
+        let behind = (self.pace.latency).map_or(gst::ClockTime::ZERO, |latency| latency.behind);
         let ahead = match self.axis {
             Axis::Running => settings.look_ahead.seconds_f64() + settings.drift(),
             Axis::Stream => 0.0,
@@ -203,8 +166,8 @@ impl State {
             && (frames as f64) < DENSEST * most / tick
     }
 
-    /// Begins the timeline anew, where the music is next.
-    pub(super) fn begin_anew(&mut self) {
+    /// Restarts the timeline, where the music is next.
+    pub(super) fn restart(&mut self) {
         let segment = self.out.segment.take();
         self.out = Output {
             segment,
@@ -212,12 +175,13 @@ impl State {
             warned: self.out.warned,
             ..Output::default()
         };
+        self.pace.waiting = None;
         self.epoch += 1;
         self.record.leap();
     }
 
-    /// Begins anew after an end that came without a flush: of what was left only the events of the stream count.
-    pub(super) fn begin_after_end(&mut self) {
+    /// Restarts after an end that came without a flush: of what was left only the events of the stream count.
+    fn restart_after_end(&mut self) {
         let left = std::mem::take(&mut self.video.queue).into_iter();
         self.video.queue = left
             .filter(|item| match item {
@@ -226,7 +190,7 @@ impl State {
             })
             .collect();
         self.video.current = None;
-        self.begin_anew();
+        self.restart();
     }
 
     /// Whether gaps of the video have a place in the output: it passes as it is, or may yet.
@@ -242,12 +206,14 @@ impl State {
         {
             song.first = Some(begun.first + gone);
         }
-        self.begin_anew();
+        self.restart();
     }
 
     /// A seek goes up both branches.
     pub(super) fn seeks(&mut self, flushes: bool, seqnum: gst::Seqnum) {
-        self.to_flush = [flushes; 2];
+        // A flush bears the number of its seek, and may have come by another way before.
+        let flushed = [self.video.side.flushed_by, self.audio.flushed_by];
+        self.to_flush = flushed.map(|by| flushes && by != Some(seqnum));
         self.half_flushed = None;
         self.looped = (!flushes && self.axis == Axis::Stream).then_some(seqnum);
     }
@@ -284,7 +250,7 @@ impl State {
             if last.segment == segment {
                 return;
             }
-            // Nothing was heard in it.
+            // No music came in it.
             if last.first.is_none() {
                 self.songs.pop_back();
             }
@@ -304,13 +270,13 @@ impl State {
         let end = pts.saturating_add(duration.unwrap_or_default());
         let (Some(segment), Some(song)) = (&self.audio.segment, self.songs.back_mut()) else {
             // Of no use, but a sign that nothing better comes.
-            self.heard = true;
+            self.has_music = true;
             return;
         };
         let Some((Some(start), Some(end))) = segment.clip(pts, end) else {
             return;
         };
-        let is_late = !std::mem::replace(&mut self.heard, true) && self.out.direct;
+        let is_late = !std::mem::replace(&mut self.has_music, true) && self.out.direct;
         song.first.get_or_insert(start);
         if let Some(end) = self.axis.of(segment, end) {
             song.end = Some(song.end.map_or(end, |before| before.max(end)));
@@ -318,7 +284,7 @@ impl State {
         }
         if is_late {
             // Music that comes when it was waited for no more is followed all the same, from where it is.
-            self.begin_anew();
+            self.restart();
         }
     }
 
@@ -406,7 +372,7 @@ impl State {
     }
 
     /// Whether the video has come to its new segment after a seek without a flush and the music has not: by stream time
-    /// nothing else tells one round of a loop from the other.
+    /// nothing else distinguishes one round of a loop from the other.
     fn is_early(&self) -> bool {
         let Some(Item::Event(event)) = self.video.queue.front() else {
             return false;
@@ -536,8 +502,8 @@ impl State {
                 .as_ref()
                 .is_some_and(|segment| segment.rate() > 0.0)
         };
-        let untimed = self.audio.segment.is_none() && self.heard;
-        let no_audio = !self.audio.linked || self.audio.eos && !self.heard;
+        let untimed = self.audio.segment.is_none() && self.has_music;
+        let no_audio = !self.audio.linked || self.audio.eos && !self.has_music;
         if !forward(&self.video.side) || no_audio || untimed || self.video.rate.is_none() {
             return self.pass();
         }
@@ -595,7 +561,7 @@ impl State {
             return Next::Again;
         };
         if song.segment.rate() <= 0.0 {
-            self.begin_anew();
+            self.restart();
             return Next::Again;
         }
         if self.axis == Axis::Stream {
@@ -617,12 +583,12 @@ impl State {
     /// What to wait for until the picture of that instant leaves at the latest; `None` if that is now.
     /// `lacks` says which side has not come so far, the video or the music.
     fn wait(&mut self, output: f64, lacks: [bool; 2], settings: &Settings) -> Option<Next> {
-        let Some(latency) = self.latency else {
+        let Some(latency) = self.pace.latency else {
             return Some(Next::Latency);
         };
-        self.out.waiting.get_or_insert_with(Instant::now);
+        self.pace.waiting.get_or_insert_with(Instant::now);
         if latency.live && self.axis == Axis::Running {
-            if !self.playing {
+            if !self.pace.playing {
                 return Some(Next::Change);
             }
             let due = gst::ClockTime::from_nseconds((output.max(0.0) * 1e9) as u64);
@@ -637,7 +603,7 @@ impl State {
             return (lacks == [true; 2] && !known).then_some(Next::Change);
         }
         // While paused nothing needs to move, but the first picture is waited for downstream.
-        if self.out.started && !self.playing {
+        if self.out.started && !self.pace.playing {
             return Some(Next::Change);
         }
         // A side that has come does not excuse the one that is waited for.
@@ -647,7 +613,7 @@ impl State {
             .zip(lacks_more)
             .filter(|(_, lacks)| *lacks);
         let last = lacking.filter_map(|(progress, _)| progress).max();
-        let since = last.max(self.out.waiting)?;
+        let since = last.max(self.pace.waiting)?;
         let timeout: Duration = settings.starve_timeout.into();
         let left = timeout.saturating_sub(since.elapsed());
         if !left.is_zero() {
@@ -666,7 +632,7 @@ impl State {
 
     /// The end of the music, of the motion, or of the segment.
     fn end(&mut self) -> Next {
-        self.flow = Err(gst::FlowError::Eos);
+        self.pace.flow = Err(gst::FlowError::Eos);
         // A stream without a frame has its format and segment, too.
         let begun = self.out.begun.is_some() || self.out.direct;
         let caps = if begun { None } else { self.due_caps() };
@@ -680,5 +646,33 @@ impl State {
         let end = [Out::End, Out::Event(gst::event::Eos::new())];
         let first = caps.into_iter().chain(segment);
         Next::Push(first.chain(status).chain(end).collect())
+    }
+}
+
+impl combine::State for State {
+    type Out = Out;
+
+    fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
+    }
+
+    fn is_flushing(&self) -> bool {
+        self.video.side.flushing
+    }
+
+    fn set_flushing(&mut self, flushing: bool) {
+        self.video.side.flushing = flushing;
+    }
+
+    fn queue(&mut self, event: gst::Event) {
+        self.video.queue.push_back(Item::Event(event));
+    }
+
+    fn reopen(&mut self) {
+        self.restart_after_end();
+    }
+
+    fn sent(&mut self) -> bool {
+        self.video.side.eos
     }
 }

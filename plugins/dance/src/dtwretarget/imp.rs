@@ -1,16 +1,17 @@
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
+use self::properties::PROPERTIES;
 use super::branches::Axis;
 use super::course::{Settings, planned};
 use super::engine::{Next, Out, State};
 use super::{Method, marksfile};
+use crate::combine::{Asked, Combine, Latency, Shared};
+use crate::element::{category, metadata, or_post, pad_templates};
 use crate::lock::lock;
-use crate::task::Task;
 
 mod pads;
 mod properties;
@@ -18,16 +19,13 @@ mod sinks;
 mod sources;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
+    category(
         "dtwretarget",
-        gst::DebugColorFlags::empty(),
-        Some("Retimes video so that visual beats fall on musical ones"),
+        "Retimes video so that visual beats fall on musical ones",
     )
 });
 
 const STATUS_NAME: &str = "retarget-status";
-/// How soon an unanswered LATENCY query is asked again.
-const LATENCY_RETRY: Duration = Duration::from_millis(50);
 
 pub struct DtwRetarget {
     video_sink: gst::Pad,
@@ -35,198 +33,87 @@ pub struct DtwRetarget {
     video_src: gst::Pad,
     audio_src: gst::Pad,
     settings: Mutex<Settings>,
-    state: Mutex<State>,
-    changed: Condvar,
-    task: Task,
+    shared: Shared<State>,
+}
+
+impl Combine for DtwRetarget {
+    type State = State;
+
+    fn shared(&self) -> &Shared<State> {
+        &self.shared
+    }
+
+    fn srcpad(&self) -> &gst::Pad {
+        &self.video_src
+    }
+
+    fn main_sink(&self) -> &gst::Pad {
+        &self.video_sink
+    }
+
+    fn other_sink(&self) -> &gst::Pad {
+        &self.audio_sink
+    }
+
+    fn decide(&self, state: &mut State, overdue: bool) -> Next {
+        let settings = lock(&self.settings).clone();
+        state.next(&settings, overdue)
+    }
+
+    fn send(&self, out: Out) -> Result<gst::FlowSuccess, gst::FlowError> {
+        match out {
+            Out::Buffer(buffer) => return self.video_src.push(buffer),
+            Out::Event(event) => {
+                // What a refused event means comes back with the next buffer.
+                self.video_src.push_event(event);
+            }
+            Out::Status(status, counts) => self.post_status(status, counts),
+            Out::Warning(text) => {
+                gst::element_imp_warning!(self, gst::StreamError::Failed, ("{text}"));
+            }
+            Out::End => self.write_path(),
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    fn latency(&self, asked: &Asked) -> Latency {
+        let audio = asked.other.unwrap_or_default();
+        // Frames wait for music that comes later than they do.
+        let behind = if asked.live {
+            audio.saturating_sub(asked.min)
+        } else {
+            gst::ClockTime::ZERO
+        };
+        let settings = lock(&self.settings);
+        let own = match settings.marks_location {
+            None if asked.other.is_some() => settings.look_ahead,
+            _ => gst::ClockTime::ZERO,
+        };
+        Latency {
+            live: asked.live,
+            min: asked.min.max(audio) + own,
+            // The frames that wait here.
+            max: asked.max.map(|max| max + own + behind),
+            behind,
+            sure: false,
+        }
+    }
+
+    fn link_changed(&self, state: &mut State, linked: bool) {
+        if !linked {
+            state.audio.flush();
+            state.has_music = false;
+            state.songs.clear();
+        } else if !state.audio.linked {
+            // Music that is linked late is followed all the same, from where it is then.
+            state.restart();
+        }
+        state.audio.linked = linked;
+        state.audio.eos = false;
+    }
 }
 
 impl DtwRetarget {
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed
-            .wait(state)
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait_for<'a>(
-        &self,
-        state: MutexGuard<'a, State>,
-        timeout: Duration,
-    ) -> MutexGuard<'a, State> {
-        self.changed
-            .wait_timeout(state, timeout)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
-    }
-
-    /// Has everybody look at the state again.
-    fn kick(&self, state: &State) {
-        self.changed.notify_all();
-        if let Some(id) = &state.clock_id {
-            id.unschedule();
-        }
-    }
-
-    fn report_flow(&self, err: gst::FlowError) {
-        if !matches!(err, gst::FlowError::Flushing | gst::FlowError::Eos) {
-            gst::element_imp_error!(
-                self,
-                gst::StreamError::Failed,
-                ("Internal data stream error"),
-                ["streaming stopped, reason {err}"]
-            );
-        }
-    }
-
-    // The task of `video_src`.
-
-    /// Starts it on an active pad; not while the video is flushed, whose end starts it.
-    fn start_task(&self) {
-        let begins = || {
-            let mut state = lock(&self.state);
-            let begins = !state.video.side.flushing;
-            if begins {
-                state.flow = Ok(gst::FlowSuccess::Ok);
-            }
-            begins
-        };
-        let element = self.obj().downgrade();
-        let result = self.task.start(&self.video_src, begins, move || {
-            if let Some(element) = element.upgrade() {
-                element.imp().iterate();
-            }
-        });
-        if let Err(err) = result {
-            gst::error!(CAT, imp = self, "no task for the source pad: {err}");
-        }
-    }
-
-    fn activate_src(&self, active: bool) -> Result<(), gst::LoggableError> {
-        self.task.set_active(active);
-        if active {
-            // As a rule the sink is activated after this, and starts it then.
-            self.start_task();
-            return Ok(());
-        }
-        {
-            let mut state = lock(&self.state);
-            state.flow = Err(gst::FlowError::Flushing);
-            self.kick(&state);
-        }
-        (self.video_src.stop_task())
-            .map_err(|err| gst::loggable_error!(CAT, "no end of the source pad's task: {err}"))
-    }
-
-    /// Lets out what is next.
-    fn iterate(&self) {
-        let Some(outs) = self.next() else {
-            // Flushing, ended or failed: a flush or a new start begins again, and may have done so just now.
-            self.task
-                .rest(&self.video_src, || lock(&self.state).flow.is_err());
-            return;
-        };
-        let mut result = Ok(gst::FlowSuccess::Ok);
-        for out in outs {
-            match out {
-                Out::Buffer(buffer) => result = self.video_src.push(buffer),
-                Out::Event(event) => {
-                    // What a refused event means comes back with the next buffer.
-                    self.video_src.push_event(event);
-                }
-                Out::Status(status, counts) => self.post_status(status, counts),
-                Out::Warning(text) => {
-                    gst::element_imp_warning!(self, gst::StreamError::Failed, ("{text}"));
-                }
-                Out::End => self.write_path(),
-            }
-        }
-        let failed = {
-            let mut state = lock(&self.state);
-            let failed = match result {
-                // A flush in the meantime outranks what came of the push.
-                Err(err) if state.flow.is_ok() => {
-                    state.flow = Err(err);
-                    state.video.side.eos.then_some(err)
-                }
-                _ => None,
-            };
-            self.changed.notify_all();
-            failed
-        };
-        if let Some(err) = failed {
-            self.report_flow(err);
-        }
-    }
-
-    /// What to push next, in order; `None` where nothing is to be pushed any more.
-    fn next(&self) -> Option<Vec<Out>> {
-        let settings = lock(&self.settings).clone();
-        let mut state = lock(&self.state);
-        let mut overdue = false;
-        loop {
-            state.flow.ok()?;
-            let next = state.next(&settings, std::mem::take(&mut overdue));
-            match next {
-                Next::Push(outs) => {
-                    self.changed.notify_all();
-                    return Some(outs);
-                }
-                Next::Blend(blend) => {
-                    let epoch = state.epoch;
-                    drop(state);
-                    let made = blend.make();
-                    state = lock(&self.state);
-                    // After a flush in the meantime that picture has no place any more.
-                    if state.flow.is_ok() && state.epoch == epoch {
-                        self.changed.notify_all();
-                        return Some(state.blended(*blend, made));
-                    }
-                }
-                // Frames may have been taken.
-                Next::Again => self.changed.notify_all(),
-                Next::Change => {
-                    self.changed.notify_all();
-                    state = self.wait(state);
-                }
-                Next::ChangeOr(timeout) => state = self.wait_for(state, timeout),
-                Next::Clock(running_time) => {
-                    let obj = self.obj();
-                    let (Some(clock), Some(base_time)) = (obj.clock(), obj.base_time()) else {
-                        state = self.wait(state);
-                        continue;
-                    };
-                    let deadline = base_time.saturating_add(running_time);
-                    if clock.time() >= deadline {
-                        overdue = true;
-                        continue;
-                    }
-                    let id = clock.new_single_shot_id(deadline);
-                    state.clock_id = Some(id.clone());
-                    drop(state);
-                    let _ = id.wait();
-                    state = lock(&self.state);
-                    state.clock_id = None;
-                }
-                Next::Latency => {
-                    // Where there was no answer yet, it is asked for again a little later.
-                    if state.latency.is_some() {
-                        state = self.wait_for(state, LATENCY_RETRY);
-                    }
-                    drop(state);
-                    self.query_latency();
-                    state = lock(&self.state);
-                }
-            }
-        }
-    }
-
-    fn set_playing(&self, playing: bool) {
-        let mut state = lock(&self.state);
-        state.playing = playing;
-        // Time spent in another state does not count.
-        state.out.waiting = None;
-        self.kick(&state);
-    }
-
     fn post_status(&self, status: &str, [visual, audio]: [u64; 2]) {
         gst::info!(
             CAT,
@@ -252,7 +139,7 @@ impl DtwRetarget {
             return;
         };
         let (record, marks) = {
-            let mut state = lock(&self.state);
+            let mut state = self.state();
             if std::mem::replace(&mut state.path_written, true) {
                 return;
             }
@@ -308,7 +195,7 @@ impl DtwRetarget {
                 )
             );
         }
-        let mut state = lock(&self.state);
+        let mut state = self.state();
         let linked = state.audio.linked;
         *state = State {
             axis: if file.is_some() {
@@ -326,7 +213,7 @@ impl DtwRetarget {
     }
 
     fn stats(&self) -> gst::Structure {
-        let state = lock(&self.state);
+        let state = self.state();
         let record = &state.record;
         gst::Structure::builder("stats")
             .field("pictures", record.pictures)
@@ -347,95 +234,60 @@ impl ObjectSubclass for DtwRetarget {
     type Type = super::DtwRetarget;
     type ParentType = gst::Element;
 
-    fn with_class(klass: &Self::Class) -> Self {
-        let [video_sink, audio_sink, video_src, audio_src] = pads::pads(klass);
+    fn with_class(class: &Self::Class) -> Self {
+        let [video_sink, audio_sink, video_src, audio_src] = pads::pads(class);
         DtwRetarget {
             video_sink,
             audio_sink,
             video_src,
             audio_src,
             settings: Mutex::default(),
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            task: Task::default(),
+            shared: Shared::default(),
         }
     }
 }
 
 impl ObjectImpl for DtwRetarget {
     fn properties() -> &'static [glib::ParamSpec] {
-        properties::list()
+        PROPERTIES.specs()
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        PROPERTIES.set(&*self.obj(), &self.settings, value, spec);
+    }
+
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        match spec.name() {
+            "stats" => self.stats().to_value(),
+            _ => PROPERTIES.get(&self.settings, spec),
+        }
     }
 
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        for pad in [
+        self.construct([
             &self.video_sink,
             &self.audio_sink,
             &self.video_src,
             &self.audio_src,
-        ] {
-            if let Err(err) = obj.add_pad(pad) {
-                gst::error!(CAT, imp = self, "no pad {}: {err}", pad.name());
-            }
-        }
-        for (linked, connect) in [(true, "linked"), (false, "unlinked")] {
-            let element = obj.downgrade();
-            self.audio_sink.connect(connect, false, move |_| {
-                if let Some(element) = element.upgrade() {
-                    element.imp().audio_linked(linked);
-                }
-                None
-            });
-        }
-    }
-
-    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = lock(&self.settings);
-        properties::set(&mut settings, value, pspec);
-        gst::info!(CAT, imp = self, "{settings:?}");
-    }
-
-    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        if pspec.name() == "stats" {
-            return self.stats().to_value();
-        }
-        properties::get(&lock(&self.settings).clone(), pspec)
+        ]);
     }
 }
 
 impl GstObjectImpl for DtwRetarget {}
 
 impl ElementImpl for DtwRetarget {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            gst::subclass::ElementMetadata::new(
-                "Dance retargeter",
-                "Filter/Effect/Video",
-                "Retimes video so that visual beats fall on musical ones",
-                env!("CARGO_PKG_AUTHORS"),
-            )
-        });
-        Some(&METADATA)
-    }
+    metadata!(
+        "Dance retargeter",
+        "Filter/Effect/Video",
+        "Retimes video so that visual beats fall on musical ones"
+    );
 
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let caps = |name: &str| gst::Caps::builder(name).any_features().build();
-            [
-                ("video_sink", gst::PadDirection::Sink, "video/x-raw"),
-                ("audio_sink", gst::PadDirection::Sink, "audio/x-raw"),
-                ("video_src", gst::PadDirection::Src, "video/x-raw"),
-                ("audio_src", gst::PadDirection::Src, "audio/x-raw"),
-            ]
-            .into_iter()
-            .filter_map(|(name, direction, media)| {
-                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps(media)).ok()
-            })
-            .collect()
-        });
-        TEMPLATES.as_ref()
+    pad_templates! {
+        "video_sink": Sink Always of("video/x-raw");
+        "audio_sink": Sink Always of("audio/x-raw");
+        "video_src": Src Always of("video/x-raw");
+        "audio_src": Src Always of("audio/x-raw");
     }
 
     fn change_state(
@@ -443,10 +295,7 @@ impl ElementImpl for DtwRetarget {
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         match transition {
-            gst::StateChange::ReadyToPaused => self.start().map_err(|err| {
-                self.post_error_message(err);
-                gst::StateChangeError
-            })?,
+            gst::StateChange::ReadyToPaused => or_post(&*self.obj(), self.start())?,
             gst::StateChange::PlayingToPaused => self.set_playing(false),
             _ => (),
         }
@@ -455,7 +304,7 @@ impl ElementImpl for DtwRetarget {
             gst::StateChange::PausedToPlaying => self.set_playing(true),
             gst::StateChange::PausedToReady => {
                 self.write_path();
-                let mut state = lock(&self.state);
+                let mut state = self.state();
                 let linked = state.audio.linked;
                 // The statistics of what has ended can still be read.
                 let record = state.record.clone();
@@ -470,4 +319,8 @@ impl ElementImpl for DtwRetarget {
         }
         Ok(success)
     }
+}
+
+fn of(media: &str) -> gst::Caps {
+    gst::Caps::builder(media).any_features().build()
 }

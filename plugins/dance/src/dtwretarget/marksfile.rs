@@ -26,7 +26,7 @@ struct Line {
 
 /// The marks of a video and of a song, at their places in each.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct FileMarks {
+pub(crate) struct FileMarks {
     pub visual: Vec<Mark>,
     pub audio: Vec<Mark>,
 }

@@ -27,7 +27,7 @@
 //! along; where a segment has a stop, its EOS is what ends the video, or `starve-timeout` outside live pipelines. A
 //! seek is sent up both branches, and nothing leaves while only one of them has been flushed by it. Video without
 //! timestamps is taken to come at its frame rate, with a warning. Without marks on one of the sides nothing moves:
-//! pictures are those of their own time, and the bus is told so. Without a music branch, and played backwards, video
+//! pictures are those of their own time, and a message says so. Without a music branch, and played backwards, video
 //! passes as it is.
 //!
 //! ## Methods
@@ -51,7 +51,7 @@
 //!
 //! ## Messages, statistics, path
 //!
-//! With `post-messages`, an element message `retarget-status` tells when the video begins to follow, and when it cannot:
+//! With `post-messages`, an element message `retarget-status` reports when the video begins to follow, and when it cannot:
 //! `status` (string) is `aligned`, `no-visual-marks`, `no-audio-marks` or `no-audio`, `visual-marks` and `audio-marks`
 //! (uint64) count those known. `stats` has `pictures` sent, of them `repeated`, `dropped` frames (uint64), `speed-p50`,
 //! `speed-p95`, `speed-max` (double), `longest-freeze` (uint64, ns) and `late` for pictures that left at a deadline with
@@ -67,7 +67,6 @@
 //! ```
 
 use gst::glib;
-use gst::prelude::*;
 
 mod branches;
 mod course;
@@ -130,17 +129,4 @@ glib::wrapper! {
     /// Retimes video so that visual beats fall on musical ones.
     pub struct DtwRetarget(ObjectSubclass<imp::DtwRetarget>)
         @extends gst::Element, gst::Object;
-}
-
-/// Registers the element with the plugin.
-///
-/// # Errors
-/// If another element of that name cannot be replaced.
-pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "dtwretarget",
-        gst::Rank::NONE,
-        DtwRetarget::static_type(),
-    )
 }

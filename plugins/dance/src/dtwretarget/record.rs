@@ -9,7 +9,7 @@ const POINTS: usize = 1 << 16;
 
 /// Figures in bounded memory, however long the stream.
 #[derive(Debug, Clone)]
-pub(super) struct Record {
+pub(crate) struct Record {
     pub pictures: u64,
     pub repeated: u64,
     pub dropped: u64,

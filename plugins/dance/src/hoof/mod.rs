@@ -3,11 +3,11 @@
 //! A consumer in any language reads it with `gst_buffer_get_custom_meta (buffer, "GstHoofMeta")`. Its structure has the
 //! fields of [`Hoof`]. It speaks of the frame of its own `timestamp`, which is that of the buffer it rides on where the
 //! analysis kept step with the video, and of an earlier one in a live pipeline; elements that copy buffers repeat it,
-//! so that a consumer drops what it has seen by `timestamp`.
-
-use std::sync::LazyLock;
+//! so that a consumer drops repeats by `timestamp`.
 
 use gst::prelude::*;
+
+use crate::meta;
 
 /// Version of the layout, counted up when a field changes its meaning.
 pub const VERSION: u32 = 1;
@@ -16,14 +16,6 @@ pub const META_NAME: &str = "GstHoofMeta";
 
 /// Name of the element message and of the event.
 pub const NAME: &str = "hoof";
-
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "hoofmeta",
-        gst::DebugColorFlags::empty(),
-        Some("Histograms of optical flow on buffers"),
-    )
-});
 
 /// What a frame could be compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -216,13 +208,7 @@ pub fn event(hoof: &Hoof) -> gst::Event {
 
 /// The motion in an event `hoof`; none of any other event, and of one that cannot be read.
 pub fn from_event(event: &gst::EventRef) -> Option<Hoof> {
-    let gst::EventView::CustomDownstream(event) = event.view() else {
-        return None;
-    };
-    let s = event.structure().filter(|s| s.name() == NAME)?;
-    Hoof::from_structure(s)
-        .inspect_err(|err| gst::warning!(CAT, "{err}"))
-        .ok()
+    meta::from_event(event, NAME, Hoof::from_structure)
 }
 
 /// Registers the meta; safe to call again. As the marks' it is registered without tags, so that no converter drops it.
@@ -233,100 +219,10 @@ pub fn register() {
 
 /// Attaches the motion of a frame to a buffer.
 pub fn attach(buffer: &mut gst::BufferRef, hoof: &Hoof) {
-    match gst::meta::CustomMeta::add(buffer, META_NAME) {
-        Ok(mut meta) => hoof.write(meta.mut_structure()),
-        // Only an unregistered meta ends here, and the plugin registers it at load.
-        Err(err) => gst::error!(CAT, "could not attach the motion of a frame: {err}"),
-    }
+    meta::attach(buffer, META_NAME, |s| hoof.write(s));
 }
 
 /// The motions on a buffer, in the order in which they were attached; what cannot be read is logged and passed over.
 pub fn read(buffer: &gst::BufferRef) -> Vec<Hoof> {
-    let metas = buffer.iter_meta::<gst::Meta>();
-    metas
-        .filter_map(|meta| {
-            let s = meta.try_as_custom_meta()?.structure();
-            (s.name() == META_NAME).then(|| Hoof::from_structure(s))
-        })
-        .filter_map(|hoof| hoof.inspect_err(|err| gst::warning!(CAT, "{err}")).ok())
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hoof() -> Hoof {
-        Hoof {
-            status: Status::Flow,
-            interval: Some(gst::ClockTime::from_mseconds(40)),
-            bins: vec![0.25, 0.5, 0.25, 0.0],
-            magnitude: 1.5,
-            camera: [0.5, -0.25],
-            foreground: 3.0,
-            moving: 0.2,
-            size: [256, 192],
-            flow_size: [2, 1],
-            grid: [1, 2],
-            cells: vec![0.125; 8],
-            feature: vec![-1.0, 2.0],
-            flow: Some(gst::Buffer::from_slice([0u8; 16])),
-            ..Hoof::without_flow(Status::Flow, gst::ClockTime::from_seconds(1), 4)
-        }
-    }
-
-    #[test]
-    fn motion_survives_a_buffer_and_its_copy() {
-        gst::init().unwrap();
-        register();
-        register();
-        let hoof = hoof();
-        let first = Hoof::without_flow(Status::First, gst::ClockTime::ZERO, 4);
-        let mut buffer = gst::Buffer::with_size(16).unwrap();
-        attach(buffer.get_mut().unwrap(), &first);
-        attach(buffer.get_mut().unwrap(), &hoof);
-        assert_eq!(read(&buffer.copy()), [first, hoof]);
-    }
-
-    #[test]
-    fn motion_survives_an_event() {
-        gst::init().unwrap();
-        assert_eq!(
-            from_event(&event(&hoof())),
-            Some(hoof_without(&event(&hoof())))
-        );
-        assert_eq!(from_event(&crate::marks::tempo_event(1.0, 1.0, 4)), None);
-    }
-
-    /// What was sent, with the very buffer of the event.
-    fn hoof_without(event: &gst::Event) -> Hoof {
-        Hoof {
-            flow: from_event(event).and_then(|hoof| hoof.flow),
-            ..hoof()
-        }
-    }
-
-    #[test]
-    fn broken_motion_is_named_not_believed() {
-        gst::init().unwrap();
-        let mut s = gst::Structure::new_empty(META_NAME);
-        hoof().write(&mut s);
-        assert_eq!(
-            Hoof::from_structure(&s),
-            Ok(hoof()).map(|h| Hoof {
-                flow: s.get("flow").ok(),
-                ..h
-            })
-        );
-        s.set("magnitude", f64::NAN);
-        assert_eq!(Hoof::from_structure(&s), Err(FieldError("magnitude")));
-        s.set("magnitude", 1.0);
-        s.set("bins", gst::Array::new([1.0, f64::INFINITY]));
-        assert_eq!(Hoof::from_structure(&s), Err(FieldError("bins")));
-        s.set("bins", gst::Array::new([1.0]));
-        s.set("status", "asleep");
-        assert_eq!(Hoof::from_structure(&s), Err(FieldError("status")));
-        s.set("version", 2u32);
-        assert_eq!(Hoof::from_structure(&s), Err(FieldError("version")));
-    }
+    meta::read(buffer, META_NAME, Hoof::from_structure)
 }

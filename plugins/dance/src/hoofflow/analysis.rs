@@ -23,7 +23,7 @@ pub(super) const NEED: Need = Need {
     file: "flow.onnx",
     check: |card, path| sizes(card, path).map(|_| ()),
 };
-/// Frames farther apart show no motion any more, unless fewer are asked for.
+/// Frames farther worker show no motion any more, unless fewer are asked for.
 const LONGEST_INTERVAL: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 /// A picture that is shown again for longer than this is a still one, rather than one of a lower frame rate.
 const LONGEST_REPETITION: gst::ClockTime = gst::ClockTime::from_mseconds(120);
@@ -123,8 +123,8 @@ pub(super) struct Config {
     pub(super) interval: Option<gst::ClockTime>,
 }
 
-/// What was seen of a frame.
-pub(super) struct Seen {
+/// What was found in a frame.
+pub(super) struct Analysed {
     pub(super) hoof: Hoof,
     /// Nanoseconds that it took.
     pub(super) time: u64,
@@ -133,8 +133,8 @@ pub(super) struct Seen {
 /// Why a frame could not be analysed.
 pub(super) type Failure = dance_inference::Error;
 
-/// Sees motion, picture after picture.
-pub(super) struct Analyst {
+/// Measures motion, picture after picture.
+pub(super) struct FlowAnalyzer {
     config: Config,
     histogram: Histogram,
     stream: Stream,
@@ -144,7 +144,7 @@ pub(super) struct Analyst {
     feature: Vec<f64>,
 }
 
-impl Analyst {
+impl FlowAnalyzer {
     /// At the start of a stream.
     ///
     /// # Errors
@@ -172,7 +172,7 @@ impl Analyst {
     ///
     /// # Errors
     /// When the model fails, or gives what is no number.
-    pub(super) fn see(&mut self, picture: Picture) -> Result<Seen, Failure> {
+    pub(super) fn analyse(&mut self, picture: Picture) -> Result<Analysed, Failure> {
         let begin = Instant::now();
         let longest = self.longest_interval();
         let before = self.before.take().filter(|before| {
@@ -202,7 +202,7 @@ impl Analyst {
                 // What moves next has moved since this picture was first shown.
                 let is_still = interval >= LONGEST_REPETITION;
                 self.before = Some(if is_still { picture } else { before });
-                return Ok(Seen {
+                return Ok(Analysed {
                     hoof,
                     time: begin.elapsed().as_nanos() as u64,
                 });
@@ -219,7 +219,7 @@ impl Analyst {
         }
         hoof.feature.clone_from(&self.feature);
         self.before = Some(picture);
-        Ok(Seen {
+        Ok(Analysed {
             hoof,
             time: begin.elapsed().as_nanos() as u64,
         })
@@ -237,7 +237,7 @@ impl Analyst {
         Ok(())
     }
 
-    /// What the last run tells.
+    /// What the last run gives.
     fn read(&self, hoof: &mut Hoof) -> Result<(), Failure> {
         let output = self.stream.output::<f32>("flow")?;
         let values: Vec<f32> = output.iter().copied().collect();
@@ -269,42 +269,42 @@ impl Analyst {
 }
 
 /// Where pictures are analysed.
-pub(super) enum Place {
-    /// Where they come from.
-    Here(Box<Analyst>),
+pub(super) enum Worker {
+    /// In the thread of the video.
+    Inline(Box<FlowAnalyzer>),
     /// In a thread of its own.
-    Apart(Apart),
+    Thread(Thread),
 }
 
 /// A thread that analyses the newest picture there is.
-pub(super) struct Apart {
+pub(super) struct Thread {
     pictures: Option<Sender<Picture>>,
     /// The other end, for the oldest to be taken back.
     waiting: Receiver<Picture>,
-    seen: Receiver<Result<Seen, String>>,
+    results: Receiver<Result<Analysed, String>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Apart {
-    /// Starts the thread, in which `see` analyses each picture. It ends with the first that fails.
+impl Thread {
+    /// Starts the thread, in which `analyse` is called with each picture. It ends with the first that fails.
     ///
     /// # Errors
     /// When there can be no thread.
     pub(super) fn new(
-        mut see: impl FnMut(Picture) -> Result<Seen, String> + Send + 'static,
+        mut analyse: impl FnMut(Picture) -> Result<Analysed, String> + Send + 'static,
     ) -> std::io::Result<Self> {
         let (pictures, waiting) = bounded::<Picture>(1);
-        let (results, seen) = unbounded();
+        let (sender, results) = unbounded();
         let inbox = waiting.clone();
         let thread = std::thread::Builder::new()
             .name("hoofflow".to_owned())
             .spawn(move || {
                 for picture in inbox {
                     // No frame of GStreamer's is above this one to catch it, and silence would look like stillness.
-                    let result = catch_unwind(AssertUnwindSafe(|| see(picture)))
+                    let result = catch_unwind(AssertUnwindSafe(|| analyse(picture)))
                         .unwrap_or_else(|_| Err("the analysis has panicked".to_owned()));
                     let failed = result.is_err();
-                    if results.send(result).is_err() || failed {
+                    if sender.send(result).is_err() || failed {
                         break;
                     }
                 }
@@ -312,7 +312,7 @@ impl Apart {
         Ok(Self {
             pictures: Some(pictures),
             waiting,
-            seen,
+            results,
             thread: Some(thread),
         })
     }
@@ -333,13 +333,13 @@ impl Apart {
         skipped
     }
 
-    /// What has been seen since it was last asked.
-    pub(super) fn take(&self) -> Vec<Result<Seen, String>> {
-        self.seen.try_iter().collect()
+    /// What has been found since it was last asked.
+    pub(super) fn take(&self) -> Vec<Result<Analysed, String>> {
+        self.results.try_iter().collect()
     }
 
     /// Waits until everything given is analysed, and ends the thread.
-    pub(super) fn finish(mut self) -> Vec<Result<Seen, String>> {
+    pub(super) fn finish(mut self) -> Vec<Result<Analysed, String>> {
         self.pictures = None;
         if let Some(thread) = self.thread.take() {
             // Its panics are among the results.
@@ -349,7 +349,7 @@ impl Apart {
     }
 }
 
-impl Drop for Apart {
+impl Drop for Thread {
     fn drop(&mut self) {
         self.pictures = None;
         // What waits is not worth the wait.
@@ -371,8 +371,8 @@ mod tests {
         }
     }
 
-    fn seen(picture: &Picture) -> Seen {
-        Seen {
+    fn analysed(picture: &Picture) -> Analysed {
+        Analysed {
             hoof: Hoof::without_flow(Status::First, picture.pts, 8),
             time: 0,
         }
@@ -381,25 +381,25 @@ mod tests {
     #[test]
     fn a_picture_that_waits_gives_way_to_a_newer_one() {
         let (go, gate) = bounded::<()>(0);
-        let apart = Apart::new(move |picture| {
+        let worker = Thread::new(move |picture| {
             gate.recv().map_err(|err| err.to_string())?;
-            Ok(seen(&picture))
+            Ok(analysed(&picture))
         })
         .unwrap();
-        assert_eq!(apart.give(picture(0)), 0);
+        assert_eq!(worker.give(picture(0)), 0);
         // Until the thread has it.
-        while !apart.waiting.is_empty() {
+        while !worker.waiting.is_empty() {
             std::thread::yield_now();
         }
-        assert_eq!(apart.give(picture(40)), 0);
-        assert_eq!(apart.give(picture(80)), 1);
-        assert_eq!(apart.give(picture(120)), 1);
+        assert_eq!(worker.give(picture(40)), 0);
+        assert_eq!(worker.give(picture(80)), 1);
+        assert_eq!(worker.give(picture(120)), 1);
         go.send(()).unwrap();
         go.send(()).unwrap();
-        let times = apart
+        let times = worker
             .finish()
             .into_iter()
-            .map(|seen| seen.unwrap().hoof.timestamp);
+            .map(|found| found.unwrap().hoof.timestamp);
         assert_eq!(
             times.collect::<Vec<_>>(),
             [0, 120].map(gst::ClockTime::from_mseconds)
@@ -408,17 +408,17 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_analysis_is_an_error() {
-        let apart = Apart::new(|picture| {
+        let worker = Thread::new(|picture| {
             assert!(picture.pts.is_zero(), "as it should");
-            Ok(seen(&picture))
+            Ok(analysed(&picture))
         })
         .unwrap();
-        apart.give(picture(0));
-        while !apart.waiting.is_empty() {
+        worker.give(picture(0));
+        while !worker.waiting.is_empty() {
             std::thread::yield_now();
         }
-        apart.give(picture(40));
-        let results = apart.finish();
+        worker.give(picture(40));
+        let results = worker.finish();
         assert!(results[0].is_ok());
         assert!(matches!(&results[1], Err(err) if err.contains("panicked")));
     }

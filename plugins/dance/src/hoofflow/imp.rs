@@ -1,102 +1,29 @@
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
-use dance_rhythm::motion::hoof::{DEFAULT_BINS, FEWEST_BINS, MOST_BINS};
-use dance_rhythm::motion::{Flow, colour::Wheel};
+use dance_rhythm::motion::colour::Wheel;
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::UniqueFlowCombiner;
 use gst_video::VideoInfo;
 
-use super::analysis::{self, Analyst, Apart, Config, Loaded, Place, Seen};
+use super::analysis::{self, Analysed, FlowAnalyzer, Loaded, Thread, Worker};
+use super::flow_pad::{FORMAT, coloured};
 use super::picture::Scaler;
-use crate::hoof::{self, Hoof, Status};
+use super::properties::{PROPERTIES, Settings};
+use crate::delay::{Segment, ends_stream, same_timestamps};
+use crate::element::{add_pads, category, metadata, or_post, pad_templates};
+use crate::hoof::{self, Status};
 use crate::lock::lock;
-use crate::model;
+use crate::model::{self, ModelSlot, ModelState};
+use crate::pads::{self, Guarded};
+use crate::upstream::is_live;
 
-pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "hoofflow",
-        gst::DebugColorFlags::empty(),
-        Some("Optical flow and its histograms"),
-    )
-});
-
-const DEFAULT_SIZE: u32 = 256;
-const DEFAULT_GRID: u32 = 0;
-const MOST_CELLS: u32 = 16;
-const DEFAULT_SCALE: f64 = 16.0;
-const DEFAULT_THREADS: u32 = 1;
-const DEFAULT_POST_MESSAGES: bool = true;
+pub(super) static CAT: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| category("hoofflow", "Optical flow and its histograms"));
 
 /// Timestamps of a frame rate are rounded; a frame this much early is in time.
 const ROUNDING: gst::ClockTime = gst::ClockTime::from_mseconds(1);
-
-#[derive(Debug, Clone)]
-struct Settings {
-    model: model::Settings,
-    size: [u32; 2],
-    fps: gst::Fraction,
-    bins: u32,
-    grid: u32,
-    flow_scale: f64,
-    post_messages: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            model: model::Settings::default(),
-            size: [DEFAULT_SIZE; 2],
-            fps: gst::Fraction::new(0, 1),
-            bins: DEFAULT_BINS as u32,
-            grid: DEFAULT_GRID,
-            flow_scale: DEFAULT_SCALE,
-            post_messages: DEFAULT_POST_MESSAGES,
-        }
-    }
-}
-
-impl Settings {
-    fn config(&self) -> Config {
-        Config {
-            size: self.size,
-            bins: self.bins as usize,
-            grid: [self.grid; 2],
-            interval: self.interval(),
-        }
-    }
-
-    /// The time from one analysed frame to the next; none where all are.
-    fn interval(&self) -> Option<gst::ClockTime> {
-        let (number, of) = (
-            u64::try_from(self.fps.numer()).ok()?,
-            u64::try_from(self.fps.denom()).ok()?,
-        );
-        (number > 0)
-            .then(|| gst::ClockTime::SECOND.mul_div_round(of, number))
-            .flatten()
-    }
-}
-
-/// How far the model is.
-#[derive(Default)]
-enum Eye {
-    /// Nothing was looked for.
-    #[default]
-    Closed,
-    /// From READY on.
-    Found(Box<model::Found>),
-    /// From PAUSED on, and still in READY after it, so that the next start is a fast one.
-    Loaded(Loaded),
-}
-
-#[derive(Default)]
-struct Sight {
-    /// What was wanted when this was found.
-    wanted: Option<(model::Settings, [u32; 2])>,
-    eye: Eye,
-}
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Counts {
@@ -116,7 +43,7 @@ struct Counts {
 #[derive(Default)]
 struct Work {
     scaler: Option<Scaler>,
-    place: Option<Place>,
+    worker: Option<Worker>,
     /// The next frame before this is not analysed.
     due: Option<gst::ClockTime>,
     warned_of_time: bool,
@@ -124,36 +51,36 @@ struct Work {
 }
 
 #[derive(Default)]
-struct State {
-    info: Option<VideoInfo>,
-    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+pub(super) struct State {
+    pub info: Option<VideoInfo>,
+    segment: Option<Segment>,
     counts: Counts,
-    flow_pad: Option<gst::Pad>,
-    combiner: UniqueFlowCombiner,
+    pub flow_pad: Option<gst::Pad>,
+    pub combiner: UniqueFlowCombiner,
 }
 
 pub struct HoofFlow {
-    sinkpad: gst::Pad,
+    pub(super) sinkpad: gst::Pad,
     srcpad: gst::Pad,
-    settings: Mutex<Settings>,
-    sight: Mutex<Sight>,
+    pub(super) settings: Mutex<Settings>,
+    pub(super) model: ModelSlot<(Arc<model::Settings>, [u32; 2]), Loaded>,
     work: Mutex<Work>,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
 }
 
 /// What a buffer brings about, once nothing is locked.
 #[derive(Default)]
 struct Outcome {
-    seen: Vec<Seen>,
+    analysed: Vec<Analysed>,
     skipped: u64,
     failure: Option<String>,
     warning: Option<String>,
 }
 
 impl Outcome {
-    fn add(&mut self, result: Result<Seen, String>) {
+    fn add(&mut self, result: Result<Analysed, String>) {
         match result {
-            Ok(seen) => self.seen.push(seen),
+            Ok(analysed) => self.analysed.push(analysed),
             Err(failure) => self.failure = Some(failure),
         }
     }
@@ -162,19 +89,16 @@ impl Outcome {
 impl HoofFlow {
     /// Finds the model and the runtime, by cheap checks, unless that is done already.
     fn find(&self) -> Result<(), gst::ErrorMessage> {
-        let wanted = {
-            let settings = lock(&self.settings);
-            (settings.model.clone(), settings.size)
-        };
-        if lock(&self.sight).wanted.as_ref() == Some(&wanted) {
+        let settings = lock(&self.settings).clone();
+        let wanted = (settings.model.clone(), settings.size());
+        if self.model.is_for(&wanted) {
             return Ok(());
         }
-        self.close();
-        let found = model::find(&analysis::NEED, &wanted.0).map_err(|err| err.message())?;
-        *lock(&self.sight) = Sight {
-            wanted: Some(wanted),
-            eye: Eye::Found(Box::new(found)),
-        };
+        let obj = self.obj();
+        self.model.clear(&*obj);
+        let found = model::find(&analysis::NEED, &settings.model).map_err(|err| err.message())?;
+        self.model
+            .set(&*obj, Some(wanted), ModelState::Found(Box::new(found)));
         Ok(())
     }
 
@@ -182,76 +106,37 @@ impl HoofFlow {
     fn load(&self) -> Result<(), gst::ErrorMessage> {
         // The properties can be changed in READY.
         self.find()?;
-        let (found, size) = {
-            let mut sight = lock(&self.sight);
-            let size = sight.wanted.as_ref().map_or([0; 2], |(_, size)| *size);
-            match std::mem::take(&mut sight.eye) {
-                Eye::Found(found) => (found, size),
-                eye => {
-                    sight.eye = eye;
-                    return Ok(());
-                }
-            }
-        };
-        let loaded = found
-            .load(self.obj().upcast_ref(), analysis::warm_up)
-            .and_then(|model| Loaded::new(model, size));
-        match loaded {
-            Ok(loaded) => {
-                lock(&self.sight).eye = Eye::Loaded(loaded);
-                self.obj().notify("active-execution-provider");
-                Ok(())
-            }
-            Err(err) => {
-                self.close();
-                Err(err.message())
-            }
-        }
-    }
-
-    /// Forgets the model.
-    fn close(&self) {
-        let before = std::mem::take(&mut *lock(&self.sight));
-        if let Eye::Loaded(_) = before.eye {
-            self.obj().notify("active-execution-provider");
-        }
-    }
-
-    fn loaded(&self) -> Option<Loaded> {
-        match &lock(&self.sight).eye {
-            Eye::Loaded(loaded) => Some(loaded.clone()),
-            _ => None,
-        }
-    }
-
-    /// Whether the pictures come as they happen, so that they must not wait.
-    fn is_live(&self) -> bool {
-        let mut query = gst::query::Latency::new();
-        self.sinkpad.peer_query(&mut query) && query.result().0
+        let make = |model, (_, size): &(_, _)| Loaded::new(model, *size);
+        let loaded = self.model.load(&*self.obj(), analysis::warm_up, make);
+        loaded.map_err(|err| err.message())
     }
 
     /// A fresh analysis, in a thread of its own where the pictures must not wait.
-    fn place(&self, settings: &Settings) -> Result<Place, gst::ErrorMessage> {
+    fn worker(&self, settings: &Settings) -> Result<Worker, gst::ErrorMessage> {
         let unready = || gst::error_msg!(gst::LibraryError::Init, ("there is no model"));
-        let loaded = self.loaded().ok_or_else(unready)?;
-        let mut analyst = Analyst::new(&loaded, &settings.config())
+        let loaded = self.model.loaded().ok_or_else(unready)?;
+        let mut analyzer = FlowAnalyzer::new(&loaded, &settings.config())
             .map_err(|err| err.message())?
             .ok_or_else(unready)?;
-        if !self.is_live() {
-            return Ok(Place::Here(Box::new(analyst)));
+        if is_live(&self.sinkpad) != Some(true) {
+            return Ok(Worker::Inline(Box::new(analyzer)));
         }
         gst::info!(CAT, imp = self, "live: the analysis goes beside the video");
-        let see = move |picture| analyst.see(picture).map_err(|err| err.to_string());
-        let apart = Apart::new(see).map_err(|err| {
+        let analyse = move |picture| analyzer.analyse(picture).map_err(|err| err.to_string());
+        let thread = Thread::new(analyse).map_err(|err| {
             gst::error_msg!(
                 gst::ResourceError::Failed,
                 ("could not start the thread of the analysis: {err}")
             )
         })?;
-        Ok(Place::Apart(apart))
+        Ok(Worker::Thread(thread))
     }
 
-    fn sink_chain(&self, mut buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn sink_chain(
+        &self,
+        _pad: &gst::Pad,
+        mut buffer: gst::Buffer,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
         gst::log!(CAT, imp = self, "{buffer:?}");
         let settings = lock(&self.settings).clone();
         let (info, segment) = {
@@ -273,14 +158,14 @@ impl HoofFlow {
                 self.post_error_message(message);
                 gst::FlowError::Error
             })?;
-        if !outcome.seen.is_empty() {
+        if !outcome.analysed.is_empty() {
             let buffer = buffer.make_mut();
-            for seen in &outcome.seen {
-                hoof::attach(buffer, &seen.hoof);
+            for analysed in &outcome.analysed {
+                hoof::attach(buffer, &analysed.hoof);
             }
         }
         let timestamp = buffer.pts();
-        let flows = self.tell(outcome, &settings, timestamp)?;
+        let flows = self.report(outcome, &settings, timestamp)?;
         let mut flow = self.srcpad.push(buffer);
         let flow_pad = {
             let mut state = lock(&self.state);
@@ -301,25 +186,23 @@ impl HoofFlow {
         &self,
         buffer: &gst::BufferRef,
         info: &VideoInfo,
-        segment: Option<&gst::FormattedSegment<gst::ClockTime>>,
+        segment: Option<&Segment>,
         settings: &Settings,
     ) -> Result<Outcome, gst::ErrorMessage> {
         let mut outcome = Outcome::default();
         // It asks upstream whether it is live, for which nothing is locked. Nobody else makes one meanwhile.
-        let is_new = lock(&self.work).place.is_none();
+        let is_new = lock(&self.work).worker.is_none();
         if is_new {
-            let place = self.place(settings)?;
-            lock(&self.work).place = Some(place);
+            let worker = self.worker(settings)?;
+            lock(&self.work).worker = Some(worker);
         }
         let mut work = lock(&self.work);
         let work = &mut *work;
-        if let Some(Place::Apart(apart)) = &work.place {
-            apart
-                .take()
-                .into_iter()
-                .for_each(|result| outcome.add(result));
+        if let Some(Worker::Thread(thread)) = &work.worker {
+            let results = thread.take().into_iter();
+            results.for_each(|result| outcome.add(result));
         }
-        // Backwards, what slows down speeds up: there is nothing to be seen.
+        // Backwards, what slows down speeds up: there is nothing to be detected.
         let forward = segment.is_some_and(|segment| segment.rate() > 0.0);
         let pts = buffer.pts().filter(|_| forward);
         let Some(pts) = pts.filter(|_| !buffer.flags().contains(gst::BufferFlags::GAP)) else {
@@ -330,7 +213,7 @@ impl HoofFlow {
         };
         if let Some(interval) = settings.interval() {
             match work.due {
-                // Time that jumps back begins anew.
+                // Time that jumps back restarts it.
                 Some(due) if pts + ROUNDING < due && due <= pts + interval => return Ok(outcome),
                 Some(due) if due + interval > pts => work.due = Some(due + interval),
                 _ => work.due = Some(pts + interval),
@@ -338,7 +221,7 @@ impl HoofFlow {
         }
         let scaler = match &mut work.scaler {
             Some(scaler) if scaler.info() == info => scaler,
-            other => other.insert(Scaler::new(info, settings.size).map_err(|err| {
+            other => other.insert(Scaler::new(info, settings.size()).map_err(|err| {
                 gst::error_msg!(
                     gst::CoreError::Negotiation,
                     (
@@ -361,20 +244,18 @@ impl HoofFlow {
                 return Ok(outcome);
             }
         };
-        let Some(place) = &mut work.place else {
-            return Ok(outcome);
-        };
-        match place {
-            Place::Here(analyst) => {
-                outcome.add(analyst.see(picture).map_err(|err| err.to_string()));
+        match &mut work.worker {
+            Some(Worker::Inline(analyzer)) => {
+                outcome.add(analyzer.analyse(picture).map_err(|err| err.to_string()));
             }
-            Place::Apart(apart) => outcome.skipped = apart.give(picture),
+            Some(Worker::Thread(thread)) => outcome.skipped = thread.give(picture),
+            None => (),
         }
         Ok(outcome)
     }
 
-    /// Counts and tells what was seen; returns the flows as pictures, where they are wanted.
-    fn tell(
+    /// Counts and reports what was found; returns the flows as pictures, where they are wanted.
+    fn report(
         &self,
         outcome: Outcome,
         settings: &Settings,
@@ -385,11 +266,11 @@ impl HoofFlow {
             let mut state = lock(&self.state);
             let counts = &mut state.counts;
             counts.skipped += outcome.skipped;
-            for seen in &outcome.seen {
+            for analysed in &outcome.analysed {
                 counts.analysed += 1;
-                counts.time += seen.time;
-                counts.slowest = counts.slowest.max(seen.time);
-                match seen.hoof.status {
+                counts.time += analysed.time;
+                counts.slowest = counts.slowest.max(analysed.time);
+                match analysed.hoof.status {
                     Status::Flow => (),
                     Status::First => counts.first += 1,
                     Status::Cut => counts.cuts += 1,
@@ -407,13 +288,10 @@ impl HoofFlow {
         }
         if outcome.skipped > 0 {
             gst::debug!(CAT, imp = self, "{} frames left out", outcome.skipped);
-            let time = |get: fn(
-                &gst::FormattedSegment<gst::ClockTime>,
-                gst::ClockTime,
-            ) -> Option<gst::ClockTime>| { get(segment.as_ref()?, now?) };
+            let place = segment.as_ref().zip(now);
             let message = gst::message::Qos::builder(true)
-                .running_time(time(|segment, at| segment.to_running_time(at)))
-                .stream_time(time(|segment, at| segment.to_stream_time(at)))
+                .running_time(place.and_then(|(segment, at)| segment.to_running_time(at)))
+                .stream_time(place.and_then(|(segment, at)| segment.to_stream_time(at)))
                 .timestamp(now)
                 .stats(
                     gst::format::Buffers::from_u64(counts.analysed),
@@ -421,12 +299,12 @@ impl HoofFlow {
                 )
                 .src(&*obj)
                 .build();
-            // Without a bus there is nobody to tell.
+            // Fails only without a bus.
             let _ = obj.post_message(message);
         }
         if settings.post_messages {
-            for seen in &outcome.seen {
-                let _ = obj.post_message(hoof::message(obj.upcast_ref(), &seen.hoof));
+            for analysed in &outcome.analysed {
+                let _ = obj.post_message(hoof::message(obj.upcast_ref(), &analysed.hoof));
             }
         }
         if let Some(failure) = outcome.failure {
@@ -441,33 +319,29 @@ impl HoofFlow {
             return Ok(Vec::new());
         }
         let wheel = Wheel::new(settings.flow_scale as f32);
-        let flows = outcome.seen.iter().map(|seen| coloured(&seen.hoof, &wheel));
+        let found = outcome.analysed.iter();
+        let flows = found.map(|analysed| coloured(&analysed.hoof, &wheel));
         Ok(flows.flatten().collect())
     }
 
-    /// Ends the analysis of the stream up to here; what it still has to say goes out in events.
+    /// Ends the analysis of the stream up to here; what is still found goes out in events.
     fn drain(&self) {
-        let place = {
+        let worker = {
             let mut work = lock(&self.work);
             work.due = None;
-            work.place.take()
+            work.worker.take()
         };
-        let Some(Place::Apart(apart)) = place else {
+        let Some(Worker::Thread(thread)) = worker else {
             return;
         };
         let mut outcome = Outcome::default();
-        apart
-            .finish()
-            .into_iter()
-            .for_each(|result| outcome.add(result));
-        let events: Vec<_> = outcome
-            .seen
-            .iter()
-            .map(|seen| hoof::event(&seen.hoof))
-            .collect();
+        let results = thread.finish().into_iter();
+        results.for_each(|result| outcome.add(result));
+        let found = outcome.analysed.iter();
+        let events: Vec<_> = found.map(|analysed| hoof::event(&analysed.hoof)).collect();
         let settings = lock(&self.settings).clone();
         // An error is on the bus then, and the stream ends here anyhow.
-        let flows = self.tell(outcome, &settings, None).unwrap_or_default();
+        let flows = self.report(outcome, &settings, None).unwrap_or_default();
         for event in events {
             self.srcpad.push_event(event);
         }
@@ -504,20 +378,24 @@ impl HoofFlow {
             }
             gst::EventView::Segment(segment) => {
                 let segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
-                if lock(&self.state).segment != segment {
+                if !same_timestamps(lock(&self.state).segment.as_ref(), segment.as_ref()) {
                     self.drain();
-                    lock(&self.state).segment = segment;
                 }
+                lock(&self.state).segment = segment;
                 true
             }
-            gst::EventView::Eos(_) => {
+            gst::EventView::StreamStart(_) => {
+                self.drain();
+                false
+            }
+            _ if ends_stream(&event) => {
                 self.drain();
                 true
             }
             gst::EventView::FlushStop(_) => {
                 {
                     let mut work = lock(&self.work);
-                    work.place = None;
+                    work.worker = None;
                     work.due = None;
                 }
                 let mut state = lock(&self.state);
@@ -535,53 +413,7 @@ impl HoofFlow {
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
-    /// Gives the pad `flow` what a stream begins with; it is sent before the next buffer.
-    fn announce_flow(&self) {
-        let (pad, info) = {
-            let state = lock(&self.state);
-            (state.flow_pad.clone(), state.info.clone())
-        };
-        let (Some(pad), Some(info), Some(loaded)) = (pad, info, self.loaded()) else {
-            return;
-        };
-        let settings = lock(&self.settings).clone();
-        let obj = self.obj();
-        let mut events = Vec::new();
-        if pad.sticky_event::<gst::event::StreamStart>(0).is_none() {
-            let id = pad.create_stream_id(&*obj, Some("flow"));
-            let mut start = gst::event::StreamStart::builder(&id);
-            let upstream = self.sinkpad.sticky_event::<gst::event::StreamStart>(0);
-            if let Some(group) = upstream.and_then(|event| event.group_id()) {
-                start = start.group_id(group);
-            }
-            events.push(start.build());
-        }
-        let fps = if settings.fps.numer() > 0 {
-            settings.fps
-        } else {
-            info.fps()
-        };
-        let [width, height] = loaded.flow_size();
-        let caps = VideoInfo::builder(FORMAT, width, height)
-            .fps(fps)
-            .par(shape(&info, [width, height]))
-            .build()
-            .and_then(|info| info.to_caps());
-        match caps {
-            Ok(caps) => events.push(gst::event::Caps::new(&caps)),
-            Err(err) => gst::error!(CAT, imp = self, "no caps of the flow: {err}"),
-        }
-        if let Some(segment) = self.sinkpad.sticky_event::<gst::event::Segment>(0) {
-            events.push(gst::event::Segment::new(segment.segment()));
-        }
-        for event in events {
-            if let Err(err) = pad.store_sticky_event(&event) {
-                gst::warning!(CAT, obj = pad, "{event:?} is not kept: {err}");
-            }
-        }
-    }
-
-    fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+    pub(super) fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         // What displays the flow late says nothing about the video.
         if *pad != self.srcpad && matches!(event.view(), gst::EventView::Qos(_)) {
             return true;
@@ -606,44 +438,16 @@ impl HoofFlow {
     }
 }
 
-/// The shape of a flow's pixels with which it looks as wide as the video.
-fn shape(info: &VideoInfo, [width, height]: [u32; 2]) -> gst::Fraction {
-    let par = info.par();
-    let across = i64::from(info.width()) * i64::from(par.numer()) * i64::from(height);
-    let down = i64::from(info.height()) * i64::from(par.denom()) * i64::from(width);
-    let (mut a, mut b) = (across.max(1), down.max(1));
-    while b > 0 {
-        (a, b) = (b, a % b);
+/// The pads that carry the stream of the video: the pad `flow` has other caps.
+impl HoofFlow {
+    pub(super) fn linked(&self, pad: &gst::Pad) -> Vec<gst::Pad> {
+        let other = if *pad == self.sinkpad {
+            &self.srcpad
+        } else {
+            &self.sinkpad
+        };
+        vec![other.clone()]
     }
-    match (i32::try_from(across / a), i32::try_from(down / a)) {
-        (Ok(across @ 1..), Ok(down @ 1..)) => gst::Fraction::new(across, down),
-        _ => gst::Fraction::new(1, 1),
-    }
-}
-
-/// The format of the pad `flow`.
-const FORMAT: gst_video::VideoFormat = gst_video::VideoFormat::Rgbx;
-
-/// A flow in colours; white where there is none.
-fn coloured(hoof: &Hoof, wheel: &Wheel) -> Option<gst::Buffer> {
-    let [width, height] = hoof.flow_size.map(|n| n as usize);
-    let mut pixels = vec![255u8; 4 * width * height];
-    if let Some(map) = hoof.flow.as_ref().and_then(|flow| flow.map_readable().ok()) {
-        let (numbers, _) = map.as_chunks();
-        let values: Vec<f32> = numbers
-            .iter()
-            .map(|bytes| f32::from_ne_bytes(*bytes))
-            .collect();
-        let (x, y) = values.split_at(values.len() / 2);
-        let flow = Flow::new(width, height, x, y)?;
-        for (to, colour) in pixels.chunks_exact_mut(4).zip(wheel.paint(&flow)) {
-            to[..3].copy_from_slice(&colour);
-        }
-    }
-    let mut buffer = gst::Buffer::from_mut_slice(pixels);
-    let writable = buffer.get_mut()?;
-    writable.set_pts(hoof.timestamp);
-    Some(buffer)
 }
 
 #[glib::object_subclass]
@@ -652,54 +456,23 @@ impl ObjectSubclass for HoofFlow {
     type Type = super::HoofFlow;
     type ParentType = gst::Element;
 
-    fn with_class(klass: &Self::Class) -> Self {
-        let pad = |name: &str| {
-            klass
-                .pad_template(name)
-                .map(|template| gst::Pad::builder_from_template(&template))
-        };
-        // The pad `flow` speaks other caps: only the other two are one link.
-        let other = |parent: Option<&gst::Object>, sink: bool| {
-            let element = parent.and_then(|parent| parent.downcast_ref::<super::HoofFlow>());
-            let pads = element.map(|element| {
-                let imp = element.imp();
-                if sink {
-                    imp.srcpad.clone()
-                } else {
-                    imp.sinkpad.clone()
-                }
-            });
-            gst::Iterator::from_vec(pads.into_iter().collect())
-        };
-        // Both templates are declared below, so that the fallbacks are never taken.
-        let sinkpad = pad("sink")
-            .unwrap_or_else(|| gst::Pad::builder(gst::PadDirection::Sink))
-            .chain_function(|_, parent, buffer| {
-                Self::catch_panic_pad_function(
-                    parent,
-                    || Err(gst::FlowError::Error),
-                    |imp| imp.sink_chain(buffer),
-                )
-            })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |imp| imp.sink_event(pad, event))
-            })
-            .iterate_internal_links_function(move |_, parent| other(parent, true))
+    fn with_class(class: &Self::Class) -> Self {
+        let sinkpad = pads::build(class, "sink")
+            .chain(Self::sink_chain)
+            .event(Self::sink_event)
+            .links(Self::linked)
             .flags(gst::PadFlags::PROXY_CAPS | gst::PadFlags::PROXY_ALLOCATION)
             .build();
-        let srcpad = pad("src")
-            .unwrap_or_else(|| gst::Pad::builder(gst::PadDirection::Src))
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |imp| imp.src_event(pad, event))
-            })
-            .iterate_internal_links_function(move |_, parent| other(parent, false))
+        let srcpad = pads::build(class, "src")
+            .event(Self::src_event)
+            .links(Self::linked)
             .flags(gst::PadFlags::PROXY_CAPS)
             .build();
         Self {
             sinkpad,
             srcpad,
             settings: Mutex::default(),
-            sight: Mutex::default(),
+            model: ModelSlot::default(),
             work: Mutex::default(),
             state: Mutex::default(),
         }
@@ -708,140 +481,27 @@ impl ObjectSubclass for HoofFlow {
 
 impl ObjectImpl for HoofFlow {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let side = |name: &str, nick: &str, what: &str| {
-                glib::ParamSpecUInt::builder(name)
-                    .nick(nick)
-                    .blurb(&format!(
-                        "{what} in pixels of the picture that is analysed; the model must be made for it"
-                    ))
-                    .minimum(16)
-                    .maximum(4096)
-                    .default_value(DEFAULT_SIZE)
-                    .mutable_ready()
-                    .build()
-            };
-            let mut all = model::Settings::properties(analysis::NEED.file);
-            all.extend([
-                glib::ParamSpecUInt::builder("threads")
-                    .nick("Threads")
-                    .blurb("Threads that the model runs on, 0 = one a core")
-                    .maximum(256)
-                    .default_value(DEFAULT_THREADS)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecString::builder("active-execution-provider")
-                    .nick("Active execution provider")
-                    .blurb("What the model really runs on, from PAUSED on")
-                    .read_only()
-                    .build(),
-                side("analysis-width", "Width of the analysis", "Width"),
-                side("analysis-height", "Height of the analysis", "Height"),
-                gst::ParamSpecFraction::builder("analysis-fps")
-                    .nick("Frame rate of the analysis")
-                    .blurb("Frames that are analysed in a second, 0 = all of them")
-                    .minimum(gst::Fraction::new(0, 1))
-                    .maximum(gst::Fraction::new(1000, 1))
-                    .default_value(gst::Fraction::new(0, 1))
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("bins")
-                    .nick("Bins")
-                    .blurb("Directions of the histogram")
-                    .minimum(FEWEST_BINS as u32)
-                    .maximum(MOST_BINS as u32)
-                    .default_value(DEFAULT_BINS as u32)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("grid")
-                    .nick("Grid")
-                    .blurb("Columns and rows of cells that have histograms of their own, 0 = none")
-                    .maximum(MOST_CELLS)
-                    .default_value(DEFAULT_GRID)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecDouble::builder("flow-scale")
-                    .nick("Scale of the flow")
-                    .blurb("Pixels from one analysed frame to the next that have the deepest colours on the pad flow")
-                    .minimum(0.01)
-                    .maximum(4096.0)
-                    .default_value(DEFAULT_SCALE)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecBoolean::builder("post-messages")
-                    .nick("Post messages")
-                    .blurb("Post a hoof element message on the bus for every analysed frame")
-                    .default_value(DEFAULT_POST_MESSAGES)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                    .nick("Statistics")
-                    .blurb("Counts of frames, of those analysed and left out, of cuts and repetitions, and times in nanoseconds")
-                    .read_only()
-                    .build(),
-            ]);
-            all
-        });
-        &PROPERTIES
+        PROPERTIES.specs()
     }
 
-    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        /// GObject has checked type and range.
-        fn set<'a, T: glib::value::FromValue<'a>>(field: &mut T, value: &'a glib::Value) {
-            if let Ok(value) = value.get() {
-                *field = value;
-            }
-        }
-        gst::info!(CAT, imp = self, "{} = {value:?}", pspec.name());
-        let mut settings = lock(&self.settings);
-        let settings = &mut *settings;
-        match pspec.name() {
-            "threads" => {
-                let mut threads = DEFAULT_THREADS;
-                set(&mut threads, value);
-                settings.model.threads = threads as usize;
-            }
-            "analysis-width" => set(&mut settings.size[0], value),
-            "analysis-height" => set(&mut settings.size[1], value),
-            "analysis-fps" => set(&mut settings.fps, value),
-            "bins" => set(&mut settings.bins, value),
-            "grid" => set(&mut settings.grid, value),
-            "flow-scale" => set(&mut settings.flow_scale, value),
-            "post-messages" => set(&mut settings.post_messages, value),
-            name => {
-                settings.model.set(name, value);
-            }
-        }
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        PROPERTIES.set(&*self.obj(), &self.settings, value, spec);
     }
 
-    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = lock(&self.settings).clone();
-        match pspec.name() {
-            "threads" => (settings.model.threads as u32).to_value(),
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        match spec.name() {
             "active-execution-provider" => {
-                let loaded = self.loaded();
+                let loaded = self.model.loaded();
                 loaded.as_ref().map(Loaded::provider).to_value()
             }
-            "analysis-width" => settings.size[0].to_value(),
-            "analysis-height" => settings.size[1].to_value(),
-            "analysis-fps" => settings.fps.to_value(),
-            "bins" => settings.bins.to_value(),
-            "grid" => settings.grid.to_value(),
-            "flow-scale" => settings.flow_scale.to_value(),
-            "post-messages" => settings.post_messages.to_value(),
             "stats" => self.stats().to_value(),
-            name => (settings.model.get(name)).unwrap_or_else(|| pspec.default_value().clone()),
+            _ => PROPERTIES.get(&self.settings, spec),
         }
     }
 
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        for pad in [&self.sinkpad, &self.srcpad] {
-            if let Err(err) = obj.add_pad(pad) {
-                gst::error!(CAT, imp = self, "could not add {}: {err}", pad.name());
-            }
-        }
+        add_pads(&*self.obj(), [&self.sinkpad, &self.srcpad]);
         lock(&self.state).combiner.add_pad(&self.srcpad);
     }
 }
@@ -849,37 +509,16 @@ impl ObjectImpl for HoofFlow {
 impl GstObjectImpl for HoofFlow {}
 
 impl ElementImpl for HoofFlow {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            gst::subclass::ElementMetadata::new(
-                "Optical flow and its histogram",
-                "Filter/Analyzer/Video",
-                "Sees how video moves: dense optical flow and the histogram of its orientations",
-                env!("CARGO_PKG_AUTHORS"),
-            )
-        });
-        Some(&METADATA)
-    }
+    metadata!(
+        "Optical flow and its histogram",
+        "Filter/Analyzer/Video",
+        "Measures how video moves: dense optical flow and the histogram of its orientations"
+    );
 
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let caps = gst_video::VideoCapsBuilder::new()
-                .format_list(gst_video::VideoFormat::iter_raw())
-                .build();
-            let flow = gst_video::VideoCapsBuilder::new().format(FORMAT).build();
-            let (sink, src) = (gst::PadDirection::Sink, gst::PadDirection::Src);
-            [
-                ("sink", sink, gst::PadPresence::Always, &caps),
-                ("src", src, gst::PadPresence::Always, &caps),
-                ("flow", src, gst::PadPresence::Request, &flow),
-            ]
-            .into_iter()
-            .filter_map(|(name, direction, presence, caps)| {
-                gst::PadTemplate::new(name, direction, presence, caps).ok()
-            })
-            .collect()
-        });
-        &TEMPLATES
+    pad_templates! {
+        "sink": Sink Always caps();
+        "src": Src Always caps();
+        "flow": Src Request gst_video::VideoCapsBuilder::new().format(FORMAT).build();
     }
 
     fn request_new_pad(
@@ -888,38 +527,11 @@ impl ElementImpl for HoofFlow {
         _name: Option<&str>,
         _caps: Option<&gst::Caps>,
     ) -> Option<gst::Pad> {
-        let pad = gst::Pad::builder_from_template(template)
-            .name("flow")
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |imp| imp.src_event(pad, event))
-            })
-            .iterate_internal_links_function(|_, parent| {
-                let element = parent.and_then(|parent| parent.downcast_ref::<super::HoofFlow>());
-                let pads = element.map(|element| element.imp().sinkpad.clone());
-                gst::Iterator::from_vec(pads.into_iter().collect())
-            })
-            .build();
-        {
-            let mut state = lock(&self.state);
-            if state.flow_pad.is_some() {
-                return None;
-            }
-            state.flow_pad = Some(pad.clone());
-            state.combiner.add_pad(&pad);
-        }
-        // In a pipeline that runs the pad must be ready when it appears.
-        let active = pad.set_active(true);
-        if active.is_err() || self.obj().add_pad(&pad).is_err() {
-            gst::error!(CAT, imp = self, "could not add the pad flow");
-            self.forget_flow(&pad);
-            return None;
-        }
-        self.announce_flow();
-        Some(pad)
+        self.add_flow_pad(template)
     }
 
     fn release_pad(&self, pad: &gst::Pad) {
-        self.forget_flow(pad);
+        self.forget_flow_pad(pad);
         let _ = pad.set_active(false);
         let _ = self.obj().remove_pad(pad);
     }
@@ -928,16 +540,11 @@ impl ElementImpl for HoofFlow {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        let or_post = |result: Result<(), gst::ErrorMessage>| {
-            result.map_err(|message| {
-                self.post_error_message(message);
-                gst::StateChangeError
-            })
-        };
+        let obj = self.obj();
         match transition {
-            gst::StateChange::NullToReady => or_post(self.find())?,
+            gst::StateChange::NullToReady => or_post(&*obj, self.find())?,
             gst::StateChange::ReadyToPaused => {
-                or_post(self.load())?;
+                or_post(&*obj, self.load())?;
                 let mut state = lock(&self.state);
                 state.counts = Counts::default();
                 state.combiner.reset();
@@ -953,16 +560,14 @@ impl ElementImpl for HoofFlow {
             state.segment = None;
         }
         if transition == gst::StateChange::ReadyToNull {
-            self.close();
+            self.model.clear(&*obj);
         }
         Ok(success)
     }
 }
 
-impl HoofFlow {
-    fn forget_flow(&self, pad: &gst::Pad) {
-        let mut state = lock(&self.state);
-        state.combiner.remove_pad(pad);
-        state.flow_pad = state.flow_pad.take().filter(|known| known != pad);
-    }
+fn caps() -> gst::Caps {
+    gst_video::VideoCapsBuilder::new()
+        .format_list(gst_video::VideoFormat::iter_raw())
+        .build()
 }

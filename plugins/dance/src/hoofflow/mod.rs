@@ -1,9 +1,9 @@
 //! # hoofflow
 //!
-//! Sees how a picture moves: dense optical flow by a network, and its histogram of orientations.
+//! Measures how a picture moves: dense optical flow by a network, and its histogram of orientations.
 //!
 //! The video passes through untouched, in any raw format of the processor's memory; the analysis works
-//! on a copy, scaled to `analysis-width` × `analysis-height`. What it sees is attached as a
+//! on a copy, scaled to `analysis-width` × `analysis-height`. What it finds is attached as a
 //! `GstHoofMeta`: the histogram of oriented optical flow (MuDaR equations 3 and 4), also of the cells of
 //! a `grid`, how much moves and how fast beside the camera, the flow itself, and the coarsest features of
 //! the network's encoder, so that nobody computes them again. `rhythmtag` finds the beats of a dance in
@@ -17,8 +17,8 @@
 //!
 //! In a pipeline that is not live the video waits for the analysis, and each meta rides on the frame that
 //! it speaks of. In a live one the video waits for nothing: another thread analyses, and the meta rides on
-//! the next frame that passes once it is ready; its `timestamp` tells the frame that it speaks of. Where
-//! the machine is too slow the analysis leaves frames out, counts them in `stats` and tells of it by QoS
+//! the next frame that passes once it is ready; its `timestamp` is that of the frame that it speaks of. Where
+//! the machine is too slow the analysis leaves frames out, counts them in `stats` and reports them by QoS
 //! messages; the video never loses one. What is left at the end of a live stream comes in serialized
 //! events `hoof`.
 //!
@@ -45,7 +45,7 @@
 //! `analysis-height` must be.
 //!
 //! `execution-provider` is a demand: a provider that is named and cannot be had is an error, unless
-//! `allow-fallback` makes a warning of it. `active-execution-provider` tells what really runs the most of
+//! `allow-fallback` makes a warning of it. `active-execution-provider` names what really runs the most of
 //! the network.
 //!
 //! ## Example
@@ -57,23 +57,15 @@
 //! Prints a `hoof` message for every frame of a ball that moves.
 
 use gst::glib;
-use gst::prelude::*;
 
 mod analysis;
+mod flow_pad;
 mod imp;
 mod picture;
+mod properties;
 
 glib::wrapper! {
     /// The element `hoofflow`.
     pub struct HoofFlow(ObjectSubclass<imp::HoofFlow>)
         @extends gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "hoofflow",
-        gst::Rank::NONE,
-        HoofFlow::static_type(),
-    )
 }

@@ -27,7 +27,8 @@
 //! is counted as `unattached`. At most 65,536 marks wait; then the marks branch is held up, or, where
 //! that is of no use, the oldest are dropped and counted.
 //!
-//! A seek is sent up both branches.
+//! A seek is sent up both branches, and after its flush media waits for marks from its new place. The queries ALLOCATION and
+//! DRAIN are answered at once, without downstream, while media waits.
 //!
 //! ```sh
 //! gst-launch-1.0 filesrc location=dance.mp4 ! decodebin name=d \
@@ -39,27 +40,19 @@
 //! ```
 
 use gst::glib;
-use gst::prelude::*;
 
+// Not built on `GstAggregator`: that waits for a buffer on every pad, or for its deadline, while most buffers of the media
+// wait here for a position of the other branch that no buffer need mark; it holds one buffer a pad, where one thread may
+// bring both branches far apart; it has no time-out outside live pipelines; and it ends where the media ends only if
+// all pads do. What is shared with `dtwretarget` stands in `combine`.
+mod engine;
 mod imp;
 mod pending;
+mod properties;
 mod span;
 
 glib::wrapper! {
     /// Carries marks from one branch to the buffers of another.
     pub struct MarkCombiner(ObjectSubclass<imp::MarkCombiner>)
         @extends gst::Element, gst::Object;
-}
-
-/// Registers the element with the plugin.
-///
-/// # Errors
-/// If another element of that name cannot be replaced.
-pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "markcombiner",
-        gst::Rank::NONE,
-        MarkCombiner::static_type(),
-    )
 }

@@ -17,7 +17,7 @@ struct Waiting {
 
 /// What became of the marks that a buffer took.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(crate) struct Taken {
     pub attached: u64,
     pub late: u64,
     pub duplicates: u64,
@@ -25,7 +25,7 @@ pub(super) struct Taken {
 
 /// Marks by their running time and, at the same instant, by their order of arrival.
 #[derive(Debug, Default)]
-pub(super) struct Pending {
+pub(crate) struct Pending {
     marks: BTreeMap<(gst::ClockTime, u64), Waiting>,
     arrivals: u64,
     /// Sources are few; each mark shares its name.
@@ -59,7 +59,7 @@ impl Pending {
         count
     }
 
-    /// Forgets what the media carried: its ids begin anew.
+    /// Forgets what the media carried: its ids restart.
     pub(super) fn clear_carried(&mut self) {
         self.carried.clear();
     }

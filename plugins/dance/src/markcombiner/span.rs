@@ -2,10 +2,10 @@
 
 use gst::prelude::MulDiv;
 
-pub(super) type Segment = gst::FormattedSegment<gst::ClockTime>;
+pub(crate) type Segment = gst::FormattedSegment<gst::ClockTime>;
 /// What a media buffer covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Span {
+pub(crate) enum Span {
     Timed(Covered),
     /// It has no place in time.
     Untimed,
@@ -15,7 +15,7 @@ pub(super) enum Span {
 
 /// The instants `start ≤ t < end`, and at least `start`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Covered {
+pub(crate) struct Covered {
     pub start: gst::ClockTime,
     pub end: gst::ClockTime,
     /// No buffer that follows covers anything earlier; not known of reordered video without DTS.
@@ -45,7 +45,7 @@ pub(super) fn running_times(
 
 /// Finds the spans of the buffers of a stream.
 #[derive(Debug, Default)]
-pub(super) struct Spans {
+pub(crate) struct Spans {
     segment: Option<Segment>,
     rhythm: Rhythm,
     reordered: bool,

@@ -12,14 +12,15 @@
 //! | `marks` | array of structures `mark` | the marks |
 //!
 //! and a `mark` has those of [`Mark`]. Times are absolute: elements that split, copy or encode
-//! buffers repeat metas, so that a consumer drops what it has seen by (`source`, `id`), for which
+//! buffers repeat metas, so that a consumer drops repeats by (`source`, `id`), for which
 //! [`Deduplicator`] serves.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::LazyLock;
 
 use gst::glib::value::FromValue;
 use gst::prelude::*;
+
+use crate::meta;
 
 /// Version of the layout of marks, counted up when a field changes its meaning.
 pub const VERSION: u32 = 1;
@@ -32,10 +33,6 @@ pub const MARKS_EVENT_NAME: &str = "rhythm-marks";
 /// Name of the sticky downstream event that carries the tempo to late joiners.
 pub const TEMPO_EVENT_NAME: &str = "rhythm-tempo";
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("marks", gst::DebugColorFlags::empty(), Some("Rhythm marks"))
-});
-
 /// What happened at the instant of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -45,7 +42,7 @@ pub enum Kind {
     Beat,
     /// The first beat of a bar.
     Downbeat,
-    /// A beat of the dancing, seen in the picture.
+    /// A beat of the dancing, detected in the picture.
     VisualBeat,
 }
 
@@ -98,11 +95,28 @@ pub struct Mark {
     pub bpm: Option<f64>,
     /// Place in the bar counted from 1, or 0 where it is not known.
     pub beat_in_bar: u32,
-    /// Whether the mark was announced from the rhythm so far, before its sound was heard.
+    /// Whether the mark was announced from the rhythm so far, before its sound was there.
     pub predicted: bool,
 }
 
 impl Mark {
+    /// A mark of that kind at that instant of the media; nothing else is known of it.
+    #[must_use]
+    pub const fn new(kind: Kind, timestamp: gst::ClockTime) -> Self {
+        Self {
+            id: 0,
+            kind,
+            timestamp,
+            running_time: None,
+            stream_time: None,
+            strength: 0.0,
+            confidence: 0.0,
+            bpm: None,
+            beat_in_bar: 0,
+            predicted: false,
+        }
+    }
+
     /// The mark in the form of the public interface: a structure `name` with the mark's fields.
     fn to_structure(&self, name: &str) -> gst::Structure {
         let mut s = gst::Structure::builder(name)
@@ -196,27 +210,14 @@ pub fn register() {
 
 /// Attaches marks of one source to a buffer, as a meta of its own.
 pub fn attach(buffer: &mut gst::BufferRef, source: &str, marks: &[Mark]) {
-    if marks.is_empty() {
-        return;
-    }
-    match gst::meta::CustomMeta::add(buffer, META_NAME) {
-        Ok(mut meta) => {
-            write_structure(meta.mut_structure(), source, marks);
-        }
-        // Only an unregistered meta ends here, and the plugin registers it at load.
-        Err(err) => gst::error!(CAT, "could not attach {} marks: {err}", marks.len()),
+    if !marks.is_empty() {
+        meta::attach(buffer, META_NAME, |s| write_structure(s, source, marks));
     }
 }
 
 /// The marks on a buffer, source by source; what cannot be read is logged and passed over.
 pub fn read(buffer: &gst::BufferRef) -> Vec<SourceMarks> {
-    buffer
-        .iter_meta::<gst::Meta>()
-        .filter_map(|meta| {
-            let s = meta.try_as_custom_meta()?.structure();
-            (s.name() == META_NAME).then(|| read_structure(s)).flatten()
-        })
-        .collect()
+    meta::read(buffer, META_NAME, read_structure)
 }
 
 /// The serialized downstream event `rhythm-marks`: marks of one source that no buffer is left for.
@@ -228,13 +229,7 @@ pub fn event(source: &str, marks: &[Mark]) -> gst::Event {
 
 /// The marks in an event `rhythm-marks`; `None` of any other event, and of one that cannot be read.
 pub fn from_event(event: &gst::EventRef) -> Option<SourceMarks> {
-    let gst::EventView::CustomDownstream(event) = event.view() else {
-        return None;
-    };
-    let s = event.structure()?;
-    (s.name() == MARKS_EVENT_NAME)
-        .then(|| read_structure(s))
-        .flatten()
+    meta::from_event(event, MARKS_EVENT_NAME, read_structure)
 }
 
 fn write_structure(s: &mut gst::StructureRef, source: &str, marks: &[Mark]) {
@@ -246,29 +241,18 @@ fn write_structure(s: &mut gst::StructureRef, source: &str, marks: &[Mark]) {
     );
 }
 
-fn read_structure(s: &gst::StructureRef) -> Option<SourceMarks> {
-    match s.get::<u32>("version") {
-        Ok(VERSION) => (),
-        found => {
-            gst::warning!(
-                CAT,
-                "passing over marks of version {found:?}, not {VERSION}"
-            );
-            return None;
-        }
+fn read_structure(s: &gst::StructureRef) -> Result<SourceMarks, MarkError> {
+    if s.get::<u32>("version") != Ok(VERSION) {
+        return Err(MarkError("version"));
     }
-    let source = s.get::<String>("source").ok()?;
-    let array = s.get::<gst::ArrayRef>("marks").ok()?;
-    let marks = array
-        .iter()
-        .filter_map(|value| {
-            let s = value.get::<gst::Structure>().ok()?;
-            Mark::from_structure(&s)
-                .inspect_err(|err| gst::warning!(CAT, "from '{source}': {err}"))
-                .ok()
-        })
-        .collect();
-    Some(SourceMarks { source, marks })
+    let source = s.get("source").map_err(|_| MarkError("source"))?;
+    let array: gst::ArrayRef = s.get("marks").map_err(|_| MarkError("marks"))?;
+    let structures = array.iter().filter_map(|value| value.get().ok());
+    let marks = structures.filter_map(|s: gst::Structure| meta::or_log(Mark::from_structure(&s)));
+    Ok(SourceMarks {
+        source,
+        marks: marks.collect(),
+    })
 }
 
 /// The sticky event `rhythm-tempo`: tempo in beats per minute, confidence 0 to 1, beats in a bar
@@ -283,7 +267,7 @@ pub fn tempo_event(bpm: f64, confidence: f64, beats_per_bar: u32) -> gst::Event 
     )
 }
 
-/// Drops marks that have been seen before, by (source, id), in bounded memory.
+/// Drops repeated marks, by (source, id), in bounded memory.
 ///
 /// Marks may come late and out of order, within [`Deduplicator::WINDOW`] ids of the newest.
 #[derive(Debug, Default)]
@@ -292,12 +276,12 @@ pub struct Deduplicator {
 }
 
 impl Deduplicator {
-    /// How many ids are remembered for each source; anything older counts as seen.
+    /// How many ids are remembered for each source; anything older counts as repeated.
     pub const WINDOW: usize = 4096;
     /// How many sources are remembered; one more, and all are forgotten.
     pub const SOURCES: usize = 256;
 
-    /// Whether the mark is seen for the first time.
+    /// Whether the mark comes for the first time.
     pub fn is_new(&mut self, source: &str, id: u64) -> bool {
         // `entry` would allocate the name for every mark.
         if !self.seen.contains_key(source) {
@@ -329,98 +313,6 @@ impl Deduplicator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gst::glib;
-
-    fn mark(id: u64, kind: Kind) -> Mark {
-        Mark {
-            id,
-            kind,
-            timestamp: gst::ClockTime::from_mseconds(1523),
-            running_time: Some(gst::ClockTime::from_mseconds(1523)),
-            stream_time: None,
-            strength: 1.5,
-            confidence: 0.75,
-            bpm: kind.is_beat().then_some(120.0),
-            beat_in_bar: 1,
-            predicted: true,
-        }
-    }
-
-    fn init() {
-        gst::init().unwrap();
-        register();
-        register();
-    }
-
-    #[test]
-    fn marks_survive_a_buffer_and_its_copy() {
-        init();
-        let beats = vec![mark(1, Kind::Downbeat), mark(2, Kind::Onset)];
-        let mut buffer = gst::Buffer::with_size(16).unwrap();
-        attach(buffer.get_mut().unwrap(), "a", &beats);
-        attach(buffer.get_mut().unwrap(), "b", &beats[..1]);
-        attach(buffer.get_mut().unwrap(), "c", &[]);
-        let copy = buffer.copy();
-        let read = read(&copy);
-        assert_eq!(
-            read.iter()
-                .map(|s| (s.source.as_str(), s.marks.len()))
-                .collect::<Vec<_>>(),
-            [("a", 2), ("b", 1)]
-        );
-        assert_eq!(read[0].marks, beats);
-    }
-
-    #[test]
-    fn marks_survive_an_event() {
-        init();
-        let beats = vec![mark(1, Kind::Downbeat), mark(2, Kind::Onset)];
-        let read = from_event(&event("a", &beats)).unwrap();
-        assert_eq!((read.source.as_str(), read.marks), ("a", beats));
-        assert_eq!(from_event(&tempo_event(120.0, 1.0, 4)), None);
-        let foreign = gst::Structure::builder(MARKS_EVENT_NAME)
-            .field("version", VERSION + 1)
-            .build();
-        assert_eq!(
-            from_event(&gst::event::CustomDownstream::new(foreign)),
-            None
-        );
-    }
-
-    #[test]
-    fn fields_have_the_public_types() {
-        init();
-        let s = mark(7, Kind::Beat).to_structure("mark");
-        for (field, type_) in [
-            ("id", glib::Type::U64),
-            ("kind", glib::Type::STRING),
-            ("timestamp", glib::Type::U64),
-            ("running-time", glib::Type::U64),
-            ("stream-time", glib::Type::U64),
-            ("strength", glib::Type::F64),
-            ("confidence", glib::Type::F64),
-            ("bpm", glib::Type::F64),
-            ("beat-in-bar", glib::Type::U32),
-            ("predicted", glib::Type::BOOL),
-        ] {
-            assert_eq!(s.value(field).unwrap().type_(), type_, "{field}");
-        }
-        assert_eq!(s.get::<u64>("stream-time"), Ok(u64::MAX));
-        assert!(!mark(7, Kind::Onset).to_structure("mark").has_field("bpm"));
-    }
-
-    #[test]
-    fn broken_marks_are_named_not_believed() {
-        init();
-        let mut s = mark(7, Kind::Beat).to_structure("mark");
-        s.set("strength", f64::NAN);
-        assert_eq!(Mark::from_structure(&s), Err(MarkError("strength")));
-        s.set("strength", 1.0);
-        s.set("kind", "hiccup");
-        assert_eq!(Mark::from_structure(&s), Err(MarkError("kind")));
-        s.remove_field("id");
-        assert_eq!(Mark::from_structure(&s), Err(MarkError("id")));
-    }
 
     #[test]
     fn repeats_are_dropped_in_bounded_memory() {
@@ -435,7 +327,7 @@ mod tests {
         }
         assert!(
             !dedup.is_new("a", 3),
-            "older than the window counts as seen"
+            "older than the window counts as repeated"
         );
         assert!(
             dedup

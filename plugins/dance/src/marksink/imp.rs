@@ -11,24 +11,30 @@ use gst_base::subclass::prelude::*;
 
 use super::Format;
 use super::writer::{Encoder, Records};
+use crate::element::{category, metadata, or_post, pad_templates};
 use crate::lock::lock;
 use crate::marks::{self, Deduplicator, Kind, SourceMarks};
+use crate::property::{self, Properties};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "marksink",
-        gst::DebugColorFlags::empty(),
-        Some("Writes marks into a file"),
-    )
-});
-
-const DEFAULT_FORMAT: Format = Format::JsonLines;
+static CAT: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| category("marksink", "Writes marks into a file"));
 
 #[derive(Debug, Clone, Default)]
 struct Settings {
     location: Option<PathBuf>,
     format: Format,
 }
+
+static PROPERTIES: LazyLock<Properties<Settings>> = LazyLock::new(|| {
+    Properties::new(property::list! { Settings:
+        "location", "Location", "Path of the file to write, created at READY to PAUSED" => READY path location;
+        "format", "Format", "Form in which marks are written" => READY choice format;
+        use property::stats(
+            "Counts since the file was made: marks taken, of them onset, beat, downbeat and visual-beat, \
+             duplicates dropped, out-of-order ones that WebVTT had no place for"
+        );
+    })
+});
 
 /// The open file, between READY→PAUSED and PAUSED→READY.
 struct State {
@@ -177,7 +183,7 @@ impl MarkSink {
         self.with_state(|state| state.records.write(&state.encoder.advance(position)))
     }
 
-    /// Ends a run of the stream: what is held back is complete, and ids may begin anew.
+    /// Ends a run of the stream: what is held back is complete, and ids may restart.
     fn end_run(&self) -> Result<(), gst::FlowError> {
         self.with_state(|state| {
             state.seen.clear();
@@ -219,30 +225,7 @@ impl ObjectSubclass for MarkSink {
 
 impl ObjectImpl for MarkSink {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            vec![
-                glib::ParamSpecString::builder("location")
-                    .nick("Location")
-                    .blurb("Path of the file to write, made anew at READY to PAUSED")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("format", DEFAULT_FORMAT)
-                    .nick("Format")
-                    .blurb("Form in which marks are written")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                    .nick("Statistics")
-                    .blurb(
-                        "Counts since the file was made: marks taken, of them onset, beat, \
-                         downbeat and visual-beat, duplicates dropped, out-of-order ones that \
-                         WebVTT had no place for",
-                    )
-                    .read_only()
-                    .build(),
-            ]
-        });
-        PROPERTIES.as_ref()
+        PROPERTIES.specs()
     }
 
     fn constructed(&self) {
@@ -250,45 +233,21 @@ impl ObjectImpl for MarkSink {
         let obj = self.obj();
         // Marks are to be read early and none of the media is to be held.
         obj.set_sync(false);
+        // On a side branch of a player no buffer may come while the others wait in PAUSED.
+        obj.set_async(false);
         obj.set_enable_last_sample(false);
         // A late mark may ride on a buffer that has nothing left to show.
         obj.set_drop_out_of_segment(false);
     }
 
-    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        if lock(&self.state).is_some() {
-            gst::element_imp_warning!(
-                self,
-                gst::ResourceError::Settings,
-                (
-                    "The property '{}' stays as it is while the file is open",
-                    pspec.name()
-                )
-            );
-            return;
-        }
-        let mut settings = lock(&self.settings);
-        match pspec.name() {
-            "location" => {
-                settings.location = value
-                    .get::<Option<PathBuf>>()
-                    .ok()
-                    .flatten()
-                    .filter(|path| !path.as_os_str().is_empty());
-            }
-            "format" => settings.format = value.get().unwrap_or(DEFAULT_FORMAT),
-            // GObject hands over the properties above only.
-            _ => unreachable!(),
-        }
-        gst::info!(CAT, imp = self, "{settings:?}");
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        PROPERTIES.set(&*self.obj(), &self.settings, value, spec);
     }
 
-    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        match pspec.name() {
-            "location" => lock(&self.settings).location.to_value(),
-            "format" => lock(&self.settings).format.to_value(),
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        match spec.name() {
             "stats" => self.stats().to_value(),
-            _ => unreachable!(),
+            _ => PROPERTIES.get(&self.settings, spec),
         }
     }
 }
@@ -296,30 +255,14 @@ impl ObjectImpl for MarkSink {
 impl GstObjectImpl for MarkSink {}
 
 impl ElementImpl for MarkSink {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            gst::subclass::ElementMetadata::new(
-                "Mark sink",
-                "Sink/File/Metadata",
-                "Writes rhythm marks as JSON lines, CSV, Audacity labels or WebVTT",
-                env!("CARGO_PKG_AUTHORS"),
-            )
-        });
-        Some(&METADATA)
-    }
+    metadata!(
+        "Mark sink",
+        "Sink/File/Metadata",
+        "Writes rhythm marks as JSON lines, CSV, Audacity labels or WebVTT"
+    );
 
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            gst::PadTemplate::new(
-                "sink",
-                gst::PadDirection::Sink,
-                gst::PadPresence::Always,
-                &gst::Caps::new_any(),
-            )
-            .into_iter()
-            .collect()
-        });
-        TEMPLATES.as_ref()
+    pad_templates! {
+        "sink": Sink Always gst::Caps::new_any();
     }
 
     fn change_state(
@@ -328,10 +271,7 @@ impl ElementImpl for MarkSink {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         // The base class starts at NULL→READY, where nothing is to be touched yet.
         if transition == gst::StateChange::ReadyToPaused {
-            self.open().map_err(|err| {
-                self.post_error_message(err);
-                gst::StateChangeError
-            })?;
+            or_post(&*self.obj(), self.open())?;
         }
         let result = self.parent_change_state(transition);
         let down = transition == gst::StateChange::PausedToReady;
@@ -362,7 +302,7 @@ impl BaseSinkImpl for MarkSink {
             | gst::EventView::Eos(_) => self.end_run(),
             _ => Ok(()),
         };
-        // An EOS would tell the application that all is well.
+        // An EOS would report success to the application.
         let failed = result == Err(gst::FlowError::Error);
         let passed = !(failed && event.type_() == gst::EventType::Eos) && self.parent_event(event);
         passed && !failed

@@ -14,9 +14,10 @@
 //!
 //! `audacity` and `webvtt` have the place in the file (stream time) as their time.
 //!
-//! The file is made anew when the element goes from READY to PAUSED. Each record goes to the system
+//! The file is created when the element goes from READY to PAUSED. Each record goes to the system
 //! in one write, so that `tail -f` follows the marks; what a full disk cut short is taken back, so
-//! that the file holds whole records only. Standard output is `location=/dev/stdout`.
+//! that the file holds whole records only. Standard output is `location=/dev/stdout`. The element does not wait for a buffer
+//! in PAUSED (`async=false`), since none may come on a side branch of a player.
 //!
 //! ```sh
 //! gst-launch-1.0 filesrc location=song.ogg ! decodebin ! audioconvert ! onsetdetect ! \
@@ -24,7 +25,6 @@
 //! ```
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 mod writer;
@@ -52,17 +52,4 @@ glib::wrapper! {
     /// Writes marks into a file.
     pub struct MarkSink(ObjectSubclass<imp::MarkSink>)
         @extends gst_base::BaseSink, gst::Element, gst::Object;
-}
-
-/// Registers the element with the plugin.
-///
-/// # Errors
-/// If another element of that name cannot be replaced.
-pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "marksink",
-        gst::Rank::NONE,
-        MarkSink::static_type(),
-    )
 }

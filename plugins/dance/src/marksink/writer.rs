@@ -51,7 +51,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Place of the mark in the file it was heard in, as far as it is known.
+/// Place of the mark in the file it was detected in, as far as it is known.
 fn media_time(mark: &Mark) -> gst::ClockTime {
     mark.stream_time
         .or(mark.running_time)

@@ -1,12 +1,16 @@
 //! # onsetdetect
 //!
-//! Hears onsets, beats, downbeats and the tempo of music and marks their exact instants.
+//! Detects onsets, beats, downbeats and the tempo of music and marks their exact instants.
 //!
 //! The audio passes through bit-exact, in any rate from 8 kHz up, any layout and 1 to 64 channels;
-//! the analysis works on a copy. Each mark tells the instant of the event, not of its report, in a
+//! the analysis works on a copy. Each mark carries the instant of the event, not of its report, in a
 //! `GstRhythmMeta` on a buffer and in a `rhythm-mark` message on the bus. The tempo is sent
 //! downstream as the sticky event `rhythm-tempo` and, once it is sure, as the tag
-//! `beats-per-minute`.
+//! `beats-per-minute`, beside the tags of the stream. When the beat is lost, as within 5 s of silence, and at a new stream,
+//! the event says that there is no tempo any more, with a `bpm` of 0.
+//!
+//! The channels are mixed down; where they cancel each other, as where right is the negative of left, the loudest one
+//! is analysed.
 //!
 //! Three modes say when marks come:
 //!
@@ -14,13 +18,13 @@
 //!   beats are announced ahead from the rhythm so far (`predicted`), so a mark may ride on a buffer
 //!   that lies a little before or after its instant.
 //! * `aligned` delays the audio so that each mark rides on the very buffer that holds its instant;
-//!   the LATENCY query tells by how much.
+//!   the LATENCY query answers by how much.
 //! * `offline` looks at the whole stream and sends everything at its end, in serialized
 //!   `rhythm-marks` events: the best accuracy, for files.
 //!
 //! ## The model
 //!
-//! `method=model` hears through a trained network, which [ONNX Runtime](https://onnxruntime.ai) 1.24
+//! With `method=model`, a trained network detects, which [ONNX Runtime](https://onnxruntime.ai) 1.24
 //! or newer runs. Neither is needed to load the plugin or to use another method.
 //!
 //! The model is `rhythm.onnx`, with its card `rhythm.toml` beside it. Unless the property `model`
@@ -38,15 +42,15 @@
 //! first two name must do. A process can have only one. `pipelines/onnxruntime.sh` fetches it.
 //!
 //! With `method=auto` the model is used where both are found, and SuperFlux where one is not, which
-//! is told in the log; a model or a library that is there and will not do is told by a warning. Who
+//! is logged; a model or a library that is there but does not fit is reported by a warning. Who
 //! sets `method=model`, or names a model, a library or another execution provider than `cpu`, gets
 //! the model or an error: at READY for what is missing or does not fit, at PAUSED for what only
-//! running shows. `active-method` tells what is heard with. A model that fails on the way, as with
+//! running shows. `active-method` names the method in use. A model that fails on the way, as with
 //! an output that is not a number, ends the stream with an error, or with `auto` gives its place to
 //! SuperFlux with a warning.
 //!
 //! `execution-provider` is a demand, too: a provider that is named and cannot be had is an error,
-//! unless `allow-fallback` makes a warning of it. `active-execution-provider` tells what really runs
+//! unless `allow-fallback` makes a warning of it. `active-execution-provider` names what really runs
 //! the most of the network. Elements with the same model and the same settings share one session.
 //!
 //! The network is run frame by frame, 100 a second. With `offline`, and with `aligned` where the
@@ -62,14 +66,15 @@
 //! Prints a `rhythm-mark` message for every onset and beat of a metronome.
 
 use gst::glib;
-use gst::prelude::*;
 
 mod clock;
 mod downmix;
 mod imp;
 mod network;
+mod properties;
+mod stream;
 
-/// What onsets and beats are heard with.
+/// What onsets and beats are detected with.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstOnsetDetectMethod")]
 pub enum Method {
@@ -97,31 +102,6 @@ pub enum Method {
     Model,
 }
 
-/// When marks come.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
-#[enum_type(name = "GstOnsetDetectMode")]
-pub enum Mode {
-    /// The audio is not delayed; marks come late or are predicted.
-    #[default]
-    #[enum_value(
-        name = "Audio not delayed, marks a little late or predicted",
-        nick = "low-latency"
-    )]
-    LowLatency,
-    /// The audio is delayed so that each mark rides on the buffer that holds its instant.
-    #[enum_value(
-        name = "Audio delayed so that each mark rides on the buffer that holds its instant",
-        nick = "aligned"
-    )]
-    Aligned,
-    /// All marks at the end of the stream, from the whole of it.
-    #[enum_value(
-        name = "All marks at the end of the stream, from the whole of it",
-        nick = "offline"
-    )]
-    Offline,
-}
-
 /// Kinds of marks that are emitted.
 #[glib::flags(name = "GstOnsetDetectEmit")]
 pub enum Emit {
@@ -146,13 +126,4 @@ glib::wrapper! {
     /// The element `onsetdetect`.
     pub struct OnsetDetect(ObjectSubclass<imp::OnsetDetect>)
         @extends gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "onsetdetect",
-        gst::Rank::NONE,
-        OnsetDetect::static_type(),
-    )
 }

@@ -1,4 +1,4 @@
-//! The network that `method=model` hears through: whether it fits, and how it runs.
+//! The network of `method=model`: whether it fits, and how it runs.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(super) const NEED: Need = Need {
     check: |card, path| check(card, path).map(|_| ()),
 };
 
-/// Seconds that a model may look ahead; an onset must be told within 30 ms.
+/// Seconds that a model may look ahead; an onset must be reported within 30 ms.
 const LONGEST_DELAY: f64 = 0.02;
 /// Frames in one run where nobody waits for the first of them.
 pub(super) const BLOCK: usize = 16;

@@ -163,7 +163,7 @@ mod tests {
             gst_video::VideoOverlayRectangle::new_raw(&pixels, x, y, 19, 9, flags)
         };
         let mut tried = 0;
-        let formats = || VideoFormat::iter_raw().filter(|f| super::super::imp::can_blend(*f));
+        let formats = || VideoFormat::iter_raw().filter(|f| super::super::caps::can_blend(*f));
         for (format, width) in (64..68).flat_map(|width| formats().map(move |f| (f, width))) {
             // In the middle, and where the frame ends, be it in the middle of a group of pixels.
             let overlay = VideoOverlayComposition::new([&at(7, 5), &at(width - 19, 28)]).unwrap();

@@ -1,4 +1,4 @@
-//! The overlay's widgets, where they stand in a frame, and what of them has to be drawn anew.
+//! The overlay's widgets, where they stand in a frame, and what of them has to be redrawn.
 //!
 //! Lengths are in units of the layout, of which a picture has 1080 across its shorter side. Each
 //! widget is a rectangle of its own, and is drawn when its [`Look`] changes, so that a sink that
@@ -147,14 +147,14 @@ struct Layer {
 
 /// Draws the overlay, and keeps what it has drawn.
 #[derive(Debug, Default)]
-pub(super) struct Artist {
+pub(super) struct Renderer {
     setup: Option<(Style, Frame)>,
     scale: Option<Scale>,
     layers: Vec<Layer>,
     composition: Option<gst_video::VideoOverlayComposition>,
 }
 
-impl Artist {
+impl Renderer {
     /// The overlay for the frame that `timeline` is at. `None` where there is nothing to draw.
     ///
     /// It is the same object as for the frame before if nothing has changed.
@@ -544,7 +544,7 @@ fn draw_rose(canvas: &mut Canvas, petals: &[u8], side: f32, color: Color) {
     canvas.circle(center, center, 2.5, color);
 }
 
-/// Music stands on the ground, higher the more it weighs; what is seen hangs from above.
+/// Music stands on the ground, higher the more it weighs; what is visible hangs from above.
 fn draw_strip(
     canvas: &mut Canvas,
     columns: &[(i32, Kind)],

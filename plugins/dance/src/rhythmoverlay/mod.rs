@@ -22,7 +22,7 @@
 //!
 //! A flash begins on the frame that covers the instant of its mark, compared in running time
 //! where the mark has one and in timestamps otherwise, and fades from that instant. Marks may
-//! come early (up to 1024 wait for their frame) or late (then the flash is seen as far as it has
+//! come early (up to 1024 wait for their frame) or late (then the flash shows as far as it has
 //! faded by then). A frame that neither has a duration nor a frame rate covers only the instant
 //! at which it begins. Frames without timestamps pass through undrawn.
 //!
@@ -43,12 +43,13 @@
 //! whatever the video's: on full-range video the overlay is a little paler than its colors say.
 
 use gst::glib;
-use gst::prelude::*;
 
 mod blend;
 mod canvas;
+mod caps;
 mod draw;
 mod imp;
+mod properties;
 mod timeline;
 
 pub use flags::Show;
@@ -130,14 +131,4 @@ glib::wrapper! {
     /// Draws rhythm onto video.
     pub struct RhythmOverlay(ObjectSubclass<imp::RhythmOverlay>)
         @extends gst::Element, gst::Object;
-}
-
-/// Registers the element.
-pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "rhythmoverlay",
-        gst::Rank::NONE,
-        RhythmOverlay::static_type(),
-    )
 }

@@ -13,7 +13,7 @@ const MAX_PENDING: usize = 1024;
 const MAX_TICKS: usize = 512;
 /// The longest bar that is counted.
 pub(super) const MAX_BEATS: u32 = 16;
-/// Segments of the bar counter as long as nothing has told the metre.
+/// Segments of the bar counter as long as the metre is not known.
 const DEFAULT_BEATS: u32 = 4;
 /// How long a flash takes to fade, from the instant of its beat.
 const FADE: ClockTime = ClockTime::from_mseconds(280);
@@ -63,7 +63,7 @@ pub(super) struct Flash {
     pub downbeat: bool,
 }
 
-/// The beat that was last heard.
+/// The last beat.
 #[derive(Debug, Clone, Copy)]
 struct Beat {
     time: ClockTime,
@@ -83,9 +83,9 @@ pub(super) struct Timeline {
     now: Option<ClockTime>,
     bpm: Option<f64>,
     shown_bpm: Option<u32>,
-    /// Beats in a bar as the tempo event told.
-    told_beats: Option<u32>,
-    /// Beats in the last bar that was heard to its end.
+    /// Beats in a bar by the tempo event.
+    announced_beats: Option<u32>,
+    /// Beats in the last complete bar.
     counted_beats: Option<u32>,
     /// The length of each petal of the flow rose, 0 to 1, and the frame that it is of.
     rose: Vec<f32>,
@@ -99,7 +99,7 @@ impl Timeline {
             *self = Timeline {
                 bpm: self.bpm,
                 shown_bpm: self.shown_bpm,
-                told_beats: self.told_beats,
+                announced_beats: self.announced_beats,
                 counted_beats: self.counted_beats,
                 ..Default::default()
             };
@@ -124,7 +124,7 @@ impl Timeline {
         } else {
             0.0
         };
-        // The area of a petal tells how much goes there.
+        // The area of a petal shows how much goes there.
         let petal = |share: &f64| (share * speed / LONGEST_PETAL).sqrt().min(1.0) as f32;
         self.rose = hoof.bins.iter().map(petal).collect();
     }
@@ -225,12 +225,12 @@ impl Timeline {
         if bpm > 0.0 {
             self.set_bpm(bpm);
             if beats_per_bar > 0 {
-                self.told_beats = Some(beats_per_bar.min(MAX_BEATS));
+                self.announced_beats = Some(beats_per_bar.min(MAX_BEATS));
             }
         } else {
             self.bpm = None;
             self.shown_bpm = None;
-            self.told_beats = None;
+            self.announced_beats = None;
             self.counted_beats = None;
         }
     }
@@ -255,7 +255,7 @@ impl Timeline {
         self.flashes.len() < max_flashes as usize
     }
 
-    /// The flash at the frame that was begun, if one is to be seen.
+    /// The flash at the frame that was begun, if one is visible.
     pub fn flash(&self) -> Option<Flash> {
         let (time, downbeat) = self.flash?;
         let age = self.now?.saturating_sub(time);
@@ -270,7 +270,7 @@ impl Timeline {
         })
     }
 
-    /// Whether beats have been heard just now.
+    /// Whether beats are going on.
     pub fn is_live(&self) -> bool {
         let (Some(now), Some(beat)) = (self.now, self.beat) else {
             return false;
@@ -286,10 +286,10 @@ impl Timeline {
         self.beat.filter(|_| self.is_live())?.place
     }
 
-    /// Number of beats in a bar: as told, as counted, or 4, and never less than the present place.
+    /// Number of beats in a bar: by the tempo event, as counted, or 4, and never less than the present place.
     pub fn beats(&self) -> u32 {
         let place = self.beat.and_then(|beat| beat.place).unwrap_or(1);
-        let beats = self.told_beats.or(self.counted_beats);
+        let beats = self.announced_beats.or(self.counted_beats);
         beats.unwrap_or(DEFAULT_BEATS).max(place)
     }
 

@@ -5,59 +5,34 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::meeting::{Meeting, Report};
-use super::stream::{Counts, Item, Output, Settings, Stream};
-use super::{Method, Mode};
+use super::alignment::{BeatAlignment, Report};
+use super::properties::{PROPERTIES, Settings};
+use super::stream::{Counts, Stream};
+use crate::delay::{Mode, Output, Segment};
+use crate::element::{add_pads, category, metadata, or_post, pad_templates, post_latency};
 use crate::lock::lock;
+use crate::pads::{self, Guarded};
+use crate::upstream::answer_latency;
 use crate::{hoof, marks, sticky};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "rhythmtag",
-        gst::DebugColorFlags::empty(),
-        Some("Visual beats of dancing"),
-    )
-});
+static CAT: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| category("rhythmtag", "Visual beats of dancing"));
 
-const DEFAULT_MIN_BPM: f64 = visual::DEFAULT_MIN_BPM;
-const DEFAULT_MAX_BPM: f64 = visual::DEFAULT_MAX_BPM;
-const DEFAULT_THRESHOLD: f32 = 1.0;
-const DEFAULT_OFFSET: i64 = 0;
-const DEFAULT_POST_MESSAGES: bool = true;
-const DEFAULT_INTERVAL: gst::ClockTime = gst::ClockTime::from_seconds(5);
-const MOST_INTERVAL: gst::ClockTime = gst::ClockTime::from_seconds(3600);
-/// Video without any motion on it is told after so long.
+/// A warning about video without any motion on it comes after so long.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(2);
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            method: Method::default(),
-            mode: Mode::default(),
-            min_bpm: DEFAULT_MIN_BPM,
-            max_bpm: DEFAULT_MAX_BPM,
-            threshold: DEFAULT_THRESHOLD,
-            offset: DEFAULT_OFFSET,
-            post_messages: DEFAULT_POST_MESSAGES,
-            interval: DEFAULT_INTERVAL,
-        }
-    }
-}
 
 #[derive(Default)]
 struct State {
-    /// From PAUSED on.
+    /// From PAUSED on; after it for its statistics.
     stream: Option<Stream>,
+    is_running: bool,
     /// Whether there is music to compare with.
     has_audio: bool,
-    meeting: Meeting,
-    audio_segment: Option<gst::FormattedSegment<gst::ClockTime>>,
-    /// PTS of the first buffer, for what is told after a while.
+    alignment: BeatAlignment,
+    audio_segment: Option<Segment>,
+    /// PTS of the first buffer, for what is reported after a while.
     first: Option<gst::ClockTime>,
     warned: bool,
-    /// Statistics and ids outlive the stream.
-    counts: Counts,
-    next_id: u64,
 }
 
 /// The request pad `audio` and its `audio_src`.
@@ -74,184 +49,150 @@ pub struct RhythmTag {
     state: Mutex<State>,
 }
 
+/// What a step of the analysis brings about.
+#[derive(Default)]
+struct Step {
+    out: Output,
+    report: Option<Report>,
+    /// No motion is known of the video so far, which is to be warned of.
+    lacks_motion: bool,
+}
+
 impl State {
-    /// What is to be warned of: video of which no motion is known by now.
     fn lacks_motion(&mut self, at_the_end: bool) -> bool {
         let Some(stream) = &self.stream else {
             return false;
         };
-        let blind = stream.counts.buffers > 0 && stream.counts.frames == 0;
-        if self.warned || !blind || stream.is_backwards() {
+        let lacks = stream.counts.buffers > 0 && stream.counts.frames == 0;
+        if self.warned || !lacks || stream.line.is_backwards() {
             return false;
         }
-        let waited = self.first.zip(stream.last());
+        let waited = self.first.zip(stream.last);
         let long = waited.is_some_and(|(first, last)| last.saturating_sub(first) >= PATIENCE);
         self.warned = at_the_end || long;
         self.warned
     }
+
+    fn buffer(&mut self, buffer: gst::Buffer, settings: &Settings, step: &mut Step) {
+        let motions = hoof::read(&buffer);
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        let place = stream.running_time(&buffer);
+        self.first = self.first.or(buffer.pts());
+        stream.buffer(buffer, &motions, settings, &mut step.out);
+        self.alignment.add_motion(&step.out.marks);
+        if let Some((start, end)) = place {
+            self.alignment.motion_came_to(start, end);
+        }
+        let reports = self.has_audio && settings.mode != Mode::Offline;
+        if reports && !settings.interval.is_zero() {
+            step.report = self.alignment.due(settings.interval);
+        }
+        step.lacks_motion = self.lacks_motion(false);
+    }
+
+    /// Takes an event; whether it has its place among what is delivered.
+    fn event(&mut self, event: &gst::Event, settings: &Settings, step: &mut Step) -> bool {
+        // There is no stream before PAUSED, and then nothing flows but events.
+        let Some(stream) = self.stream.as_mut().filter(|_| self.is_running) else {
+            return false;
+        };
+        let out = &mut step.out;
+        let mut passed = false;
+        match event.view() {
+            gst::EventView::Caps(caps) => stream.set_caps(caps.caps(), settings, out),
+            gst::EventView::Segment(segment) => {
+                stream.set_segment(segment.segment(), settings, out)
+            }
+            gst::EventView::StreamStart(_) => {
+                stream.drain(settings, out);
+                self.alignment.motion_begins();
+            }
+            gst::EventView::Eos(_) => {
+                stream.drain(settings, out);
+                self.alignment.add_motion(&out.marks);
+                step.report = self.alignment.motion_ended().filter(|_| self.has_audio);
+                step.lacks_motion = self.lacks_motion(true);
+                return false;
+            }
+            gst::EventView::FlushStop(_) => (),
+            _ if event.is_serialized() => {
+                if let Some(motion) = hoof::from_event(event) {
+                    stream.motion(&motion, settings, out);
+                }
+                stream.pass_event(event.clone(), settings, out);
+                passed = true;
+            }
+            _ => (),
+        }
+        self.alignment.add_motion(&out.marks);
+        passed
+    }
 }
 
 impl RhythmTag {
-    fn sink_chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn sink_chain(
+        &self,
+        _pad: &gst::Pad,
+        buffer: gst::Buffer,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
         gst::log!(CAT, imp = self, "{buffer:?}");
         let settings = *lock(&self.settings);
-        let source = self.obj().name();
-        let mut out = Output::default();
-        let motions = hoof::read(&buffer);
-        let (report, blind) = {
+        let mut step = Step::default();
+        {
             let mut state = lock(&self.state);
-            let state = &mut *state;
-            let Some(stream) = &mut state.stream else {
+            if !state.is_running {
                 return Err(gst::FlowError::Flushing);
-            };
-            let place = stream.running_time(&buffer);
-            state.first = state.first.or(buffer.pts());
-            stream.buffer(buffer, &motions, &settings, &source, &mut out);
-            state.meeting.see(&out.marks);
-            if let Some((start, end)) = place {
-                state.meeting.seen_to(start, end);
             }
-            let tells = state.has_audio && settings.mode != Mode::Offline;
-            let report = if tells && !settings.interval.is_zero() {
-                state.meeting.on_the_way(settings.interval)
-            } else {
-                None
-            };
-            (report, state.lacks_motion(false))
-        };
-        if blind {
-            self.warn_of_no_motion();
+            state.buffer(buffer, &settings, &mut step);
         }
-        let flow = self.deliver(out, &settings);
-        self.tell(report);
-        flow
+        self.deliver(step, &settings)
     }
 
-    fn warn_of_no_motion(&self) {
-        gst::element_imp_warning!(
-            self,
-            gst::StreamError::Format,
-            (
-                "the video carries no {}: nothing can be seen without hoofflow before this element",
-                hoof::META_NAME
-            )
-        );
+    /// Gives what a step brings about to bus and pad; no lock may be held, since both call back.
+    fn deliver(&self, step: Step, settings: &Settings) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if step.lacks_motion {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Format,
+                (
+                    "the video carries no {}: nothing can be detected without hoofflow before this element",
+                    hoof::META_NAME
+                )
+            );
+        }
+        let flow = (step.out).deliver(&*self.obj(), &self.srcpad, settings.post_messages);
+        self.post(step.report);
+        flow
     }
 
     /// Posts how music and motion lie; no lock may be held.
-    fn tell(&self, report: Option<Report>) {
+    fn post(&self, report: Option<Report>) {
         if let Some(report) = report {
             let obj = self.obj();
             let message = gst::message::Element::builder(report.to_structure());
-            // Without a bus there is nobody to tell.
+            // Fails only without a bus.
             let _ = obj.post_message(message.src(&*obj).build());
         }
-    }
-
-    /// Gives the output of a step to bus and pad; no lock may be held, since both call back.
-    fn deliver(
-        &self,
-        out: Output,
-        settings: &Settings,
-    ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let obj = self.obj();
-        if out.latency_changed {
-            let message = gst::message::Latency::builder().src(&*obj).build();
-            let _ = obj.post_message(message);
-        }
-        if out.tempo_changed {
-            obj.notify("tempo");
-        }
-        if settings.post_messages {
-            for mark in &out.marks {
-                let _ = obj.post_message(mark.to_message(obj.upcast_ref()));
-            }
-        }
-        let mut flow = Ok(gst::FlowSuccess::Ok);
-        for item in out.items {
-            match item {
-                Item::Event(event) => {
-                    self.srcpad.push_event(event);
-                }
-                Item::Buffer(buffer) if flow.is_ok() => flow = self.srcpad.push(buffer),
-                Item::Buffer(_) => (),
-            }
-        }
-        flow
     }
 
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         gst::debug!(CAT, imp = self, "{event:?}");
         let settings = *lock(&self.settings);
-        let source = self.obj().name();
-        let mut out = Output::default();
-        let mut report = None;
-        let mut blind = false;
+        let mut step = Step::default();
         let mut flushed = Vec::new();
-        // Whether the event has its place among what is delivered.
-        let mut passed = false;
-        {
+        let passed = {
             let mut state = lock(&self.state);
-            let state = &mut *state;
-            // There is none before PAUSED, and then nothing flows but events.
-            if let Some(stream) = &mut state.stream {
-                match event.view() {
-                    gst::EventView::Caps(caps) => {
-                        stream.drain(&settings, &source, &mut out);
-                        state.meeting.see(&out.marks);
-                        stream.set_caps(caps.caps());
-                    }
-                    gst::EventView::Segment(segment) => {
-                        let segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
-                        if stream.segment != segment {
-                            stream.drain(&settings, &source, &mut out);
-                            state.meeting.see(&out.marks);
-                            stream.segment = segment;
-                        }
-                    }
-                    gst::EventView::Gap(gap) => {
-                        let (_, duration) = gap.get();
-                        if duration.is_none_or(|d| d > super::stream::LONGEST_GAP) {
-                            stream.drain(&settings, &source, &mut out);
-                        }
-                        stream.pass_event(event.clone(), &mut out);
-                        state.meeting.see(&out.marks);
-                        passed = true;
-                    }
-                    gst::EventView::Eos(_) => {
-                        stream.drain(&settings, &source, &mut out);
-                        state.meeting.see(&out.marks);
-                        report = state.meeting.motion_ended().filter(|_| state.has_audio);
-                        blind = state.lacks_motion(true);
-                    }
-                    gst::EventView::FlushStop(_) => {
-                        flushed = stream.flush();
-                        state.meeting.flush_motion();
-                        state.first = None;
-                    }
-                    gst::EventView::StreamStart(_) => {
-                        stream.drain(&settings, &source, &mut out);
-                        state.meeting.see(&out.marks);
-                        state.meeting.motion_begins();
-                    }
-                    _ if event.is_serialized() => {
-                        if let Some(motion) = hoof::from_event(&event) {
-                            stream.motion(&motion, &settings, &source, &mut out);
-                            state.meeting.see(&out.marks);
-                        }
-                        stream.pass_event(event.clone(), &mut out);
-                        passed = true;
-                    }
-                    _ => (),
-                }
+            if let gst::EventView::FlushStop(_) = event.view() {
+                flushed = (state.stream.as_mut()).map_or_else(Vec::new, Stream::flush);
+                state.alignment.flush_motion();
+                state.first = None;
             }
-        }
-        if blind {
-            self.warn_of_no_motion();
-        }
+            state.event(&event, &settings, &mut step)
+        };
         // A failure here comes back with the next buffer; the event goes on all the same.
-        let flow = self.deliver(out, &settings);
-        self.tell(report);
+        let flow = self.deliver(step, &settings);
         if passed {
             return flow.is_ok();
         }
@@ -270,12 +211,12 @@ impl RhythmTag {
             let mut state = lock(&self.state);
             let state = &mut *state;
             let segment = state.audio_segment.as_ref();
-            state.meeting.hear(&found, segment);
+            state.alignment.add_music(&found, segment);
             if let (Some(segment), Some(pts)) = (segment, buffer.pts()) {
                 let end = pts.saturating_add(buffer.duration().unwrap_or_default());
                 let place = segment.to_running_time(pts);
                 if let Some((start, end)) = place.zip(segment.to_running_time(end)) {
-                    state.meeting.heard_to(start, end);
+                    state.alignment.music_came_to(start, end);
                 }
             }
         }
@@ -288,36 +229,29 @@ impl RhythmTag {
 
     fn audio_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         gst::debug!(CAT, obj = pad, "{event:?}");
-        let report = {
+        let mut report = None;
+        {
             let mut state = lock(&self.state);
             let state = &mut *state;
             match event.view() {
                 gst::EventView::Segment(segment) => {
-                    state.audio_segment =
-                        segment.segment().downcast_ref::<gst::ClockTime>().cloned();
-                    None
+                    state.audio_segment = segment.segment().downcast_ref().cloned();
                 }
                 gst::EventView::FlushStop(_) => {
                     state.audio_segment = None;
-                    state.meeting.flush_music();
-                    None
+                    state.alignment.flush_music();
                 }
-                gst::EventView::StreamStart(_) => {
-                    state.meeting.music_begins();
-                    None
-                }
+                gst::EventView::StreamStart(_) => state.alignment.music_begins(),
                 gst::EventView::CustomDownstream(_) => {
-                    if let Some(found) = marks::from_event(&event) {
-                        let segment = state.audio_segment.as_ref();
-                        state.meeting.hear(&[found], segment);
-                    }
-                    None
+                    let found = marks::from_event(&event);
+                    let segment = state.audio_segment.as_ref();
+                    state.alignment.add_music(found.as_slice(), segment);
                 }
-                gst::EventView::Eos(_) => state.meeting.music_ended(),
-                _ => None,
+                gst::EventView::Eos(_) => report = state.alignment.music_ended(),
+                _ => (),
             }
-        };
-        self.tell(report);
+        }
+        self.post(report);
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
@@ -347,88 +281,37 @@ impl RhythmTag {
     }
 
     fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
-        let gst::QueryViewMut::Latency(latency) = query.view_mut() else {
-            return gst::Pad::query_default(pad, Some(&*self.obj()), query);
-        };
-        let mut upstream = gst::query::Latency::new();
-        if !self.sinkpad.peer_query(&mut upstream) {
-            return false;
-        }
-        let (live, min, max) = upstream.result();
-        let settings = *lock(&self.settings);
-        let state = lock(&self.state);
-        let own = (state.stream.as_ref()).map_or(gst::ClockTime::ZERO, |s| s.latency(&settings));
-        drop(state);
-        gst::debug!(CAT, imp = self, "upstream {min}..{max:?}, own {own}");
-        latency.set(live, min + own, max.map(|max| max + own));
-        true
+        answer_latency(&*self.obj(), &self.sinkpad, pad, query, || {
+            let settings = *lock(&self.settings);
+            let state = lock(&self.state);
+            let stream = state.stream.as_ref().filter(|_| state.is_running);
+            stream.map_or(gst::ClockTime::ZERO, |stream| stream.latency(&settings))
+        })
     }
 
     /// The pads that are one stream with `pad`.
-    fn linked(&self, pad: &gst::Pad) -> gst::Iterator<gst::Pad> {
-        let other = if *pad == self.sinkpad {
-            Some(self.srcpad.clone())
-        } else if *pad == self.srcpad {
-            Some(self.sinkpad.clone())
-        } else {
-            lock(&self.audio).as_ref().map(|audio| {
-                if audio.sink == *pad {
-                    audio.src.clone()
-                } else {
-                    audio.sink.clone()
-                }
-            })
-        };
-        gst::Iterator::from_vec(other.into_iter().collect())
-    }
-
-    fn stats(&self) -> gst::Structure {
-        let (counts, bpm) = {
-            let state = lock(&self.state);
-            match &state.stream {
-                Some(stream) => (stream.counts, stream.bpm),
-                None => (state.counts, 0.0),
+    fn linked(&self, pad: &gst::Pad) -> Vec<gst::Pad> {
+        if *pad == self.sinkpad {
+            return vec![self.srcpad.clone()];
+        }
+        if *pad == self.srcpad {
+            return vec![self.sinkpad.clone()];
+        }
+        let audio = lock(&self.audio);
+        let other = audio.as_ref().map(|audio| {
+            if audio.sink == *pad {
+                audio.src.clone()
+            } else {
+                audio.sink.clone()
             }
-        };
-        gst::Structure::builder("stats")
-            .field("buffers", counts.buffers)
-            .field("frames", counts.frames)
-            .field("without-motion", counts.without_motion)
-            .field("cuts", counts.cuts)
-            .field("repeated", counts.repeated)
-            .field("duplicates", counts.duplicates)
-            .field("discontinuities", counts.discontinuities)
-            .field("visual-beats", counts.visual_beats)
-            .field("late", counts.late)
-            .field("bpm", bpm)
-            .build()
+        });
+        other.into_iter().collect()
     }
+}
 
-    /// A pad of a template, with its links.
-    fn pad(
-        klass: &<Self as ObjectSubclass>::Class,
-        template: &str,
-        name: &str,
-    ) -> gst::PadBuilder<gst::Pad> {
-        let direction = if template.ends_with("src") {
-            gst::PadDirection::Src
-        } else {
-            gst::PadDirection::Sink
-        };
-        // All templates are declared below, so that the fallback is never taken.
-        klass
-            .pad_template(template)
-            .map_or_else(
-                || gst::Pad::builder(direction),
-                |template| gst::Pad::builder_from_template(&template),
-            )
-            .name(name)
-            .iterate_internal_links_function(|pad, parent| {
-                let none = || gst::Iterator::from_vec(Vec::new());
-                Self::catch_panic_pad_function(parent, none, |imp| imp.linked(pad))
-            })
-            .flags(gst::PadFlags::PROXY_CAPS)
-    }
+/// The flags of a sink whose stream passes as it is.
+fn proxy() -> gst::PadFlags {
+    gst::PadFlags::PROXY_CAPS | gst::PadFlags::PROXY_ALLOCATION
 }
 
 #[glib::object_subclass]
@@ -437,27 +320,18 @@ impl ObjectSubclass for RhythmTag {
     type Type = super::RhythmTag;
     type ParentType = gst::Element;
 
-    fn with_class(klass: &Self::Class) -> Self {
-        let sinkpad = Self::pad(klass, "sink", "sink")
-            .chain_function(|_, parent, buffer| {
-                Self::catch_panic_pad_function(
-                    parent,
-                    || Err(gst::FlowError::Error),
-                    |imp| imp.sink_chain(buffer),
-                )
-            })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |imp| imp.sink_event(pad, event))
-            })
-            .query_function(|pad, parent, query| {
-                Self::catch_panic_pad_function(parent, || false, |imp| imp.sink_query(pad, query))
-            })
-            .flags(gst::PadFlags::PROXY_CAPS | gst::PadFlags::PROXY_ALLOCATION)
+    fn with_class(class: &Self::Class) -> Self {
+        let sinkpad = pads::build(class, "sink")
+            .chain(Self::sink_chain)
+            .event(Self::sink_event)
+            .query(Self::sink_query)
+            .links(Self::linked)
+            .flags(proxy())
             .build();
-        let srcpad = Self::pad(klass, "src", "src")
-            .query_function(|pad, parent, query| {
-                Self::catch_panic_pad_function(parent, || false, |imp| imp.src_query(pad, query))
-            })
+        let srcpad = pads::build(class, "src")
+            .query(Self::src_query)
+            .links(Self::linked)
+            .flags(gst::PadFlags::PROXY_CAPS)
             .build();
         Self {
             sinkpad,
@@ -471,219 +345,77 @@ impl ObjectSubclass for RhythmTag {
 
 impl ObjectImpl for RhythmTag {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            vec![
-                glib::ParamSpecEnum::builder::<Method>("method")
-                    .nick("Method")
-                    .blurb("What beats are seen with")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecEnum::builder::<Mode>("mode")
-                    .nick("Mode")
-                    .blurb("When marks come and whether the video waits for them")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecDouble::builder("min-bpm")
-                    .nick("Minimum tempo")
-                    .blurb("Slowest tempo in beats per minute that the motion may have")
-                    .minimum(visual::LOWEST_BPM)
-                    .maximum(visual::HIGHEST_BPM)
-                    .default_value(DEFAULT_MIN_BPM)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecDouble::builder("max-bpm")
-                    .nick("Maximum tempo")
-                    .blurb("Fastest tempo in beats per minute that the motion may have; beats are no closer than two thirds of its period")
-                    .minimum(visual::LOWEST_BPM)
-                    .maximum(visual::HIGHEST_BPM)
-                    .default_value(DEFAULT_MAX_BPM)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecFloat::builder("threshold")
-                    .nick("Threshold")
-                    .blurb("Factor on how much motion must end: above 1 sees fewer beats, below 1 more")
-                    .minimum(0.01)
-                    .maximum(100.0)
-                    .default_value(DEFAULT_THRESHOLD)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecInt64::builder("offset")
-                    .nick("Offset")
-                    .blurb("Nanoseconds added to the instant of every mark, for lamps or screens that lag")
-                    .minimum(-2_000_000_000)
-                    .maximum(2_000_000_000)
-                    .default_value(DEFAULT_OFFSET)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecBoolean::builder("post-messages")
-                    .nick("Post messages")
-                    .blurb("Post a rhythm-mark element message on the bus for every mark")
-                    .default_value(DEFAULT_POST_MESSAGES)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecUInt64::builder("interval")
-                    .nick("Interval")
-                    .blurb("With the pad audio: nanoseconds of the stream between rhythm-alignment messages, 0 = only at the end")
-                    .maximum(MOST_INTERVAL.nseconds())
-                    .default_value(DEFAULT_INTERVAL.nseconds())
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecDouble::builder("tempo")
-                    .nick("Tempo")
-                    .blurb("Tempo of the motion now in beats per minute, 0 = none")
-                    .minimum(0.0)
-                    .read_only()
-                    .build(),
-                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                    .nick("Statistics")
-                    .blurb("Counts of buffers, of frames whose motion was seen, of marks, and of what went wrong; the tempo")
-                    .read_only()
-                    .build(),
-            ]
-        });
-        &PROPERTIES
+        PROPERTIES.specs()
     }
 
-    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = lock(&self.settings);
-        let before = *settings;
-        // GObject checked type and range against the param specs above.
-        macro_rules! set {
-            ($field:ident) => {
-                if let Ok(value) = value.get() {
-                    settings.$field = value;
-                }
-            };
-        }
-        match pspec.name() {
-            "method" => set!(method),
-            "mode" => set!(mode),
-            "min-bpm" => set!(min_bpm),
-            "max-bpm" => set!(max_bpm),
-            "threshold" => set!(threshold),
-            "offset" => set!(offset),
-            "post-messages" => set!(post_messages),
-            "interval" => {
-                if let Ok(value) = value.get() {
-                    settings.interval = gst::ClockTime::from_nseconds(value);
-                }
-            }
-            _ => (),
-        }
-        let after = *settings;
-        drop(settings);
-        gst::info!(CAT, imp = self, "{} is now {value:?}", pspec.name());
-        if after.mode == Mode::Aligned && after.offset.min(0) != before.offset.min(0) {
-            let obj = self.obj();
-            let _ = obj.post_message(gst::message::Latency::builder().src(&*obj).build());
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        let obj = self.obj();
+        if let Some([before, after]) = PROPERTIES.set(&*obj, &self.settings, value, spec)
+            && after.mode == Mode::Aligned
+            && after.offset.min(0) != before.offset.min(0)
+        {
+            post_latency(&*obj);
         }
     }
 
-    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = *lock(&self.settings);
-        match pspec.name() {
-            "method" => settings.method.to_value(),
-            "mode" => settings.mode.to_value(),
-            "min-bpm" => settings.min_bpm.to_value(),
-            "max-bpm" => settings.max_bpm.to_value(),
-            "threshold" => settings.threshold.to_value(),
-            "offset" => settings.offset.to_value(),
-            "post-messages" => settings.post_messages.to_value(),
-            "interval" => settings.interval.nseconds().to_value(),
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        let state = lock(&self.state);
+        match spec.name() {
             "tempo" => {
-                let state = lock(&self.state);
-                state.stream.as_ref().map_or(0.0, |s| s.bpm).to_value()
+                let stream = state.stream.as_ref().filter(|_| state.is_running);
+                stream.map_or(0.0, |stream| stream.bpm).to_value()
             }
-            "stats" => self.stats().to_value(),
-            _ => pspec.default_value().clone(),
+            "stats" => match &state.stream {
+                Some(stream) => stream.stats().to_value(),
+                None => Counts::default().to_structure(0, 0.0).to_value(),
+            },
+            _ => PROPERTIES.get(&self.settings, spec),
         }
     }
 
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        for pad in [&self.sinkpad, &self.srcpad] {
-            if let Err(err) = obj.add_pad(pad) {
-                gst::error!(CAT, imp = self, "could not add {}: {err}", pad.name());
-            }
-        }
+        add_pads(&*self.obj(), [&self.sinkpad, &self.srcpad]);
     }
 }
 
 impl GstObjectImpl for RhythmTag {}
 
 impl ElementImpl for RhythmTag {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            gst::subclass::ElementMetadata::new(
-                "Visual beat detector",
-                "Filter/Analyzer/Video",
-                "Marks the instants at which dancing comes to rest or turns round and tells how they lie on music",
-                env!("CARGO_PKG_AUTHORS"),
-            )
-        });
-        Some(&METADATA)
-    }
+    metadata!(
+        "Visual beat detector",
+        "Filter/Analyzer/Video",
+        "Marks the instants at which dancing comes to rest or turns round and reports how they lie on music"
+    );
 
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let of = |name: &str| gst::Caps::builder(name).any_features().build();
-            use gst::{PadDirection, PadPresence};
-            [
-                (
-                    "sink",
-                    PadDirection::Sink,
-                    PadPresence::Always,
-                    "video/x-raw",
-                ),
-                ("src", PadDirection::Src, PadPresence::Always, "video/x-raw"),
-                (
-                    "audio",
-                    PadDirection::Sink,
-                    PadPresence::Request,
-                    "audio/x-raw",
-                ),
-                (
-                    "audio_src",
-                    PadDirection::Src,
-                    PadPresence::Sometimes,
-                    "audio/x-raw",
-                ),
-            ]
-            .into_iter()
-            .filter_map(|(name, direction, presence, caps)| {
-                gst::PadTemplate::new(name, direction, presence, &of(caps)).ok()
-            })
-            .collect()
-        });
-        &TEMPLATES
+    pad_templates! {
+        "sink": Sink Always of("video/x-raw");
+        "src": Src Always of("video/x-raw");
+        "audio": Sink Request of("audio/x-raw");
+        "audio_src": Src Sometimes of("audio/x-raw");
     }
 
     fn request_new_pad(
         &self,
-        templ: &gst::PadTemplate,
+        template: &gst::PadTemplate,
         _name: Option<&str>,
         _caps: Option<&gst::Caps>,
     ) -> Option<gst::Pad> {
-        if templ.name_template() != "audio" {
+        if template.name_template() != "audio" {
             return None;
         }
         let obj = self.obj();
         let class = obj.class();
-        let sink = Self::pad(class.as_ref(), "audio", "audio")
-            .chain_function(|pad, parent, buffer| {
-                Self::catch_panic_pad_function(
-                    parent,
-                    || Err(gst::FlowError::Error),
-                    |imp| imp.audio_chain(pad, buffer),
-                )
-            })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |imp| imp.audio_event(pad, event))
-            })
-            .flags(gst::PadFlags::PROXY_CAPS | gst::PadFlags::PROXY_ALLOCATION)
+        let sink = pads::build(class, "audio")
+            .chain(Self::audio_chain)
+            .event(Self::audio_event)
+            .links(Self::linked)
+            .flags(proxy())
             .build();
-        let src = Self::pad(class.as_ref(), "audio_src", "audio_src").build();
+        let src = pads::build(class, "audio_src")
+            .links(Self::linked)
+            .flags(gst::PadFlags::PROXY_CAPS)
+            .build();
         {
             let mut audio = lock(&self.audio);
             if audio.is_some() {
@@ -718,7 +450,7 @@ impl ElementImpl for RhythmTag {
             let mut state = lock(&self.state);
             state.has_audio = false;
             state.audio_segment = None;
-            state.meeting.flush_music();
+            state.alignment.flush_music();
         }
         for pad in [&audio.sink, &audio.src] {
             let _ = pad.set_active(false);
@@ -732,41 +464,45 @@ impl ElementImpl for RhythmTag {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        let wrong = |err: visual::Error| {
-            gst::element_imp_error!(self, gst::LibraryError::Settings, ("{err}"));
-            gst::StateChangeError
+        let obj = self.obj();
+        let or_wrong = |result: Result<(), visual::Error>| {
+            let wrong = |err| gst::error_msg!(gst::LibraryError::Settings, ("{err}"));
+            or_post(&*obj, result.map_err(wrong))
         };
         let settings = *lock(&self.settings);
         match transition {
-            // Every setting is tried here, where an application expects to hear of it.
-            gst::StateChange::NullToReady => {
-                settings.detector().map_err(wrong)?;
-            }
-            gst::StateChange::ReadyToPaused => {
-                let mut state = lock(&self.state);
-                // Ids go on, since consumers know marks by them.
-                let next_id = state.next_id;
-                let has_audio = state.has_audio;
-                let stream = Stream::new(&settings, next_id);
-                *state = State {
-                    next_id,
-                    has_audio,
-                    ..State::default()
-                };
-                drop(state);
-                lock(&self.state).stream = Some(stream.map_err(wrong)?);
-            }
+            // Every setting is tried here, where an application expects the error.
+            gst::StateChange::NullToReady => or_wrong(settings.detector().map(|_| ()))?,
+            gst::StateChange::ReadyToPaused => or_wrong(self.start(&settings))?,
             _ => (),
         }
         let success = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {
             // Statistics stay readable until the next start.
             let mut state = lock(&self.state);
-            if let Some(stream) = state.stream.take() {
-                state.counts = stream.counts;
-                state.next_id = stream.next_id;
-            }
+            state.is_running = false;
+            let _ = state.stream.as_mut().map(Stream::flush);
         }
         Ok(success)
     }
+}
+
+impl RhythmTag {
+    fn start(&self, settings: &Settings) -> Result<(), visual::Error> {
+        let source = self.obj().name();
+        let mut state = lock(&self.state);
+        // Ids go on, since consumers know marks by them.
+        let next_id = (state.stream.as_ref()).map_or(0, |stream| stream.line.next_id());
+        *state = State {
+            stream: Some(Stream::new(settings, &source, next_id)?),
+            is_running: true,
+            has_audio: state.has_audio,
+            ..State::default()
+        };
+        Ok(())
+    }
+}
+
+fn of(media: &str) -> gst::Caps {
+    gst::Caps::builder(media).any_features().build()
 }

@@ -1,6 +1,6 @@
 //! # rhythmtag
 //!
-//! Sees the beats of dancing and marks their exact instants.
+//! Detects the beats of dancing and marks their exact instants.
 //!
 //! The video passes as it is, of any format, size and kind of memory. It must carry `GstHoofMeta`, the motion that
 //! `hoofflow` measures: without, a warning is posted once, and nothing is marked. A visual beat is the instant at
@@ -13,20 +13,20 @@
 //! Three modes say when marks come:
 //!
 //! * `low-latency` does not delay the video. A beat is known within 250 ms and two frames after its instant, since
-//!   what rests must be seen to; its mark rides on the buffer that is there then.
+//!   rest is known only once it lasts; its mark rides on the buffer that is there then.
 //! * `aligned` delays the video so that each mark rides on the very buffer that holds its instant; the LATENCY query
-//!   tells by how much: 250 ms, two frames, and as much as the motion comes later than its frames. Marks of motion
+//!   answers by how much: 250 ms, two frames, and as much as the motion comes later than its frames. Marks of motion
 //!   that comes still later ride on the next buffer, and are counted as `late`.
 //! * `offline` looks at the whole stream and sends everything at its end, in serialized `rhythm-marks` events.
 //!
-//! A lower frame rate in a higher one, and frames at uneven distances, are seen as what they are. A cut of the
+//! A lower frame rate in a higher one, and frames at uneven distances, are handled as what they are. A cut of the
 //! picture is no beat. Played backwards, the video passes without marks. A gap in the stream of over 250 ms ends the
-//! analysis, which begins anew after it.
+//! analysis, which restarts after it.
 //!
 //! ## Whether the dance follows the music
 //!
 //! Music with the marks of `onsetdetect` may pass through the request pad `audio` to `audio_src`, as it is. The
-//! element message `rhythm-alignment` then tells how the visual beats lie on the beats: every `interval` over the last
+//! element message `rhythm-alignment` then reports how the visual beats lie on the beats: every `interval` over the last
 //! 30 s (not with `mode=offline`), and at the end over all of it, with `final` true.
 //!
 //! | field | type | meaning |
@@ -52,13 +52,13 @@
 //! Prints a `rhythm-mark` message for every beat of the dancing.
 
 use gst::glib;
-use gst::prelude::*;
 
+mod alignment;
 mod imp;
-mod meeting;
+mod properties;
 mod stream;
 
-/// What beats are seen with.
+/// What beats are detected with.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstRhythmTagMethod")]
 pub enum Method {
@@ -71,39 +71,8 @@ pub enum Method {
     Motion,
 }
 
-/// When marks come.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
-#[enum_type(name = "GstRhythmTagMode")]
-pub enum Mode {
-    /// The video is not delayed; marks come late.
-    #[default]
-    #[enum_value(name = "Video not delayed, marks a little late", nick = "low-latency")]
-    LowLatency,
-    /// The video is delayed so that each mark rides on the buffer that holds its instant.
-    #[enum_value(
-        name = "Video delayed so that each mark rides on the buffer that holds its instant",
-        nick = "aligned"
-    )]
-    Aligned,
-    /// All marks at the end of the stream, from the whole of it.
-    #[enum_value(
-        name = "All marks at the end of the stream, from the whole of it",
-        nick = "offline"
-    )]
-    Offline,
-}
-
 glib::wrapper! {
     /// The element `rhythmtag`.
     pub struct RhythmTag(ObjectSubclass<imp::RhythmTag>)
         @extends gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "rhythmtag",
-        gst::Rank::NONE,
-        RhythmTag::static_type(),
-    )
 }

@@ -743,7 +743,7 @@ fn without_a_wish_and_a_model_there_is_superflux() {
     );
     let told = log
         .lines()
-        .filter(|line| line.contains("hearing by superflux"));
+        .filter(|line| line.contains("detecting by superflux"));
     let told: Vec<_> = told.collect();
     assert_eq!(told.len(), 1, "{log}");
     assert!(
@@ -777,7 +777,8 @@ fn without_a_wish_and_a_library_there_is_superflux() {
     );
     if !the_system_has_one() {
         assert_eq!(
-            log.matches("hearing by superflux: no ONNX Runtime").count(),
+            log.matches("detecting by superflux: no ONNX Runtime")
+                .count(),
             1,
             "{log}"
         );

@@ -14,7 +14,7 @@ const NEAR: f64 = 0.02;
 const STATIC: f64 = 5.0;
 
 /// A picture between two frames.
-pub(in crate::dtwretarget) struct Blend {
+struct Blend {
     step: Step,
     from: Frame,
     to: Frame,
@@ -26,7 +26,7 @@ pub(in crate::dtwretarget) struct Blend {
 
 impl Blend {
     /// Makes it, which takes its time; `None` if the frames cannot be blended.
-    pub(in crate::dtwretarget) fn make(&self) -> Option<gst::Buffer> {
+    fn make(&self) -> Option<gst::Buffer> {
         let (from, to) = (&self.from.buffer, &self.to.buffer);
         picture::between(from, to, self.share, self.along, self.info.as_ref()?)
     }
@@ -244,15 +244,18 @@ impl State {
             along,
             info: info.filter(picture::can_blend),
         };
-        Next::Blend(Box::new(blend))
+        let epoch = self.epoch;
+        Next::Work(Box::new(move || {
+            let made = blend.make();
+            // After a flush in the meantime that picture has no place any more.
+            Box::new(move |state: &mut State| {
+                (state.epoch == epoch).then(|| state.blended(blend, made))
+            })
+        }))
     }
 
     /// Shows the picture between two frames, or the nearer one where none could be made.
-    pub(in crate::dtwretarget) fn blended(
-        &mut self,
-        blend: Blend,
-        made: Option<gst::Buffer>,
-    ) -> Vec<Out> {
+    fn blended(&mut self, blend: Blend, made: Option<gst::Buffer>) -> Vec<Out> {
         let step = blend.step;
         if let Some(made) = made {
             return self.show(step, made, step.source, true);
@@ -295,7 +298,7 @@ impl State {
         self.record.picture(output, source, duration, repeated);
         self.dress(&mut buffer, step);
         self.out.started = true;
-        self.out.waiting = None;
+        self.pace.waiting = None;
         let mut outs = Vec::new();
         if self.map.is_none() {
             outs.extend(self.live_status(step.output));
@@ -304,7 +307,7 @@ impl State {
         outs
     }
 
-    /// Tells when marks begin to be followed, and when there are none.
+    /// Reports when marks begin to be followed, and when there are none.
     fn live_status(&mut self, output: f64) -> Option<Out> {
         let begun = self.out.begun.as_ref()?;
         let since = output - self.axis.of(&begun.segment, begun.first)?;

@@ -4,6 +4,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::{CAT, DtwRetarget};
+use crate::combine::Combine;
 use crate::dtwretarget::branches::{Frame, Item, rate_of, time_of};
 use crate::lock::lock;
 use crate::{marks, sticky};
@@ -13,17 +14,18 @@ impl DtwRetarget {
 
     pub(super) fn video_chain(
         &self,
+        _pad: &gst::Pad,
         buffer: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let settings = lock(&self.settings).clone();
         let pad_offset = self.video_sink.offset();
         let found = marks::read(&buffer);
-        let mut state = lock(&self.state);
+        let mut state = self.state();
         loop {
             if state.video.side.flushing {
                 return Err(gst::FlowError::Flushing);
             }
-            state.flow?;
+            state.pace.flow?;
             if state.has_room(&settings) {
                 break;
             }
@@ -53,7 +55,7 @@ impl DtwRetarget {
         };
         state.video.side.came_to(frame.end);
         state.video.queue.push_back(Item::Frame(frame));
-        self.kick(&state);
+        self.kick(&mut state);
         drop(state);
         if warn {
             gst::element_imp_warning!(
@@ -65,30 +67,20 @@ impl DtwRetarget {
         Ok(gst::FlowSuccess::Ok)
     }
 
-    pub(super) fn video_event(&self, event: gst::Event) -> bool {
+    pub(super) fn video_event(&self, _pad: &gst::Pad, event: gst::Event) -> bool {
         gst::debug!(CAT, obj = self.video_sink, "{event:?}");
         match event.view() {
-            gst::EventView::FlushStart(_) => {
-                {
-                    let mut state = lock(&self.state);
-                    state.video.side.flushing = true;
-                    state.flow = Err(gst::FlowError::Flushing);
-                    self.kick(&state);
-                }
-                let result = self.video_src.push_event(event);
-                // Waits for the task to come to rest; there is none on an inactive pad.
-                let _ = self.video_src.pause_task();
-                result
-            }
+            gst::EventView::FlushStart(_) => self.begin_flush(event),
             gst::EventView::FlushStop(_) => {
                 let seqnum = event.seqnum();
                 let result = self.video_src.push_event(event);
                 let events: Vec<_> = {
-                    let mut state = lock(&self.state);
+                    let mut state = self.state();
                     state.video.side.flushing = false;
+                    state.video.side.flushed_by = Some(seqnum);
                     if state.audio.flushed_by == Some(seqnum) {
                         // What was shown of the music since its own flush went with this one.
-                        state.begin_anew();
+                        state.restart();
                     } else {
                         state.go_on_later();
                     }
@@ -109,74 +101,48 @@ impl DtwRetarget {
         }
     }
 
-    pub(super) fn queue_event(&self, event: gst::Event) -> bool {
-        let is_eos = event.type_() == gst::EventType::Eos;
+    fn queue_event(&self, event: gst::Event) -> bool {
         let pad_offset = self.video_sink.offset();
-        let failed = {
-            let mut state = lock(&self.state);
-            if state.video.side.flushing {
-                return false;
+        let mut state = self.state();
+        if state.video.side.flushing {
+            return false;
+        }
+        let axis = state.axis;
+        if let Some(found) = marks::from_event(&event) {
+            let new = state.video.side.take(vec![found], None, axis, pad_offset);
+            state.note_marks(0, new);
+            self.kick(&mut state);
+            return true;
+        }
+        match event.view() {
+            gst::EventView::Segment(segment) => {
+                let segment = segment.segment().downcast_ref::<gst::ClockTime>();
+                state.video.side.begin_segment(segment.cloned());
             }
-            let axis = state.axis;
-            if let Some(found) = marks::from_event(&event) {
-                let new = state.video.side.take(vec![found], None, axis, pad_offset);
-                state.note_marks(0, new);
-                self.kick(&state);
-                return true;
+            gst::EventView::Caps(caps) => {
+                let rate = rate_of(caps.caps());
+                state.video.usual = time_of(1, rate).unwrap_or_default();
             }
-            match event.view() {
-                gst::EventView::Segment(segment) => {
-                    let segment = segment.segment().downcast_ref::<gst::ClockTime>();
-                    state.video.side.begin_segment(segment.cloned());
+            gst::EventView::StreamStart(_) => state.video.side.new_stream(),
+            gst::EventView::Gap(gap) => {
+                let (pts, duration) = gap.get();
+                let end = pts.saturating_add(duration.unwrap_or_default());
+                let segment = state.video.side.segment.as_ref();
+                if let Some(end) = segment.and_then(|segment| axis.of(segment, end)) {
+                    state.video.side.came_to(end);
                 }
-                gst::EventView::Caps(caps) => {
-                    let rate = rate_of(caps.caps());
-                    state.video.usual = time_of(1, rate).unwrap_or_default();
-                }
-                gst::EventView::StreamStart(_) => state.video.side.new_stream(),
-                gst::EventView::Gap(gap) => {
-                    let (pts, duration) = gap.get();
-                    let end = pts.saturating_add(duration.unwrap_or_default());
-                    let segment = state.video.side.segment.as_ref();
-                    if let Some(end) = segment.and_then(|segment| axis.of(segment, end)) {
-                        state.video.side.came_to(end);
-                    }
-                    if !state.may_pass() {
-                        self.kick(&state);
-                        return true;
-                    }
-                }
-                gst::EventView::Eos(_) => state.video.side.eos = true,
-                _ => (),
-            }
-            let begins = matches!(
-                event.type_(),
-                gst::EventType::StreamStart | gst::EventType::Segment
-            );
-            if begins && state.flow == Err(gst::FlowError::Eos) {
-                // What was too much for the last segment may not be for the next one.
-                state.begin_after_end();
-                drop(state);
-                self.start_task();
-                state = lock(&self.state);
-            }
-            match state.flow {
-                Ok(_) => {
-                    state.video.queue.push_back(Item::Event(event));
-                    self.kick(&state);
+                if !state.may_pass() {
+                    self.kick(&mut state);
                     return true;
                 }
-                Err(err) => err,
             }
-        };
-        // Upstream sends nothing after an EOS to which it could be told.
-        if is_eos {
-            self.report_flow(failed);
+            gst::EventView::Eos(_) => state.video.side.eos = true,
+            _ => (),
         }
-        false
+        self.enqueue(state, event)
     }
 
-    pub(super) fn video_query(&self, query: &mut gst::QueryRef) -> bool {
+    pub(super) fn video_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         match query.view_mut() {
             gst::QueryViewMut::Caps(query) => {
                 // A rate that changes on the way in does not on the way out.
@@ -202,7 +168,7 @@ impl DtwRetarget {
             // Frames wait here: a pool of downstream's would run dry.
             gst::QueryViewMut::Allocation(_) => false,
             gst::QueryViewMut::Drain(_) => true,
-            _ => gst::Pad::query_default(&self.video_sink, Some(&*self.obj()), query),
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
         }
     }
 
@@ -210,13 +176,14 @@ impl DtwRetarget {
 
     pub(super) fn audio_chain(
         &self,
+        _pad: &gst::Pad,
         buffer: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let kinds = lock(&self.settings).kinds;
         let found = marks::read(&buffer);
         let pad_offset = self.audio_sink.offset();
         {
-            let mut state = lock(&self.state);
+            let mut state = self.state();
             if state.audio.flushing {
                 return Err(gst::FlowError::Flushing);
             }
@@ -224,7 +191,7 @@ impl DtwRetarget {
             let new = state.audio.take(found, Some(kinds), axis, pad_offset);
             state.note_marks(1, new);
             state.music_came(buffer.pts(), buffer.duration());
-            self.kick(&state);
+            self.kick(&mut state);
         }
         if !self.audio_src.is_linked() {
             return Ok(gst::FlowSuccess::Ok);
@@ -232,12 +199,21 @@ impl DtwRetarget {
         self.audio_src.push(buffer)
     }
 
-    pub(super) fn audio_event(&self, event: gst::Event) -> bool {
+    pub(super) fn audio_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            // Both would wait for a queue behind `audio_src` that is full for as long as the video waits for this music.
+            gst::QueryViewMut::Allocation(_) => false,
+            gst::QueryViewMut::Drain(_) => true,
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+
+    pub(super) fn audio_event(&self, _pad: &gst::Pad, event: gst::Event) -> bool {
         gst::debug!(CAT, obj = self.audio_sink, "{event:?}");
         let kinds = lock(&self.settings).kinds;
         let pad_offset = self.audio_sink.offset();
         {
-            let mut state = lock(&self.state);
+            let mut state = self.state();
             let axis = state.axis;
             if let Some(found) = marks::from_event(&event) {
                 let new = state.audio.take(vec![found], Some(kinds), axis, pad_offset);
@@ -249,10 +225,10 @@ impl DtwRetarget {
                     state.audio.flush();
                     state.audio.flushing = false;
                     state.audio.flushed_by = Some(event.seqnum());
-                    state.heard = false;
+                    state.has_music = false;
                     state.songs.clear();
                     state.flushed(1);
-                    state.begin_anew();
+                    state.restart();
                 }
                 gst::EventView::StreamStart(_) => state.audio.new_stream(),
                 gst::EventView::Segment(segment) => {
@@ -266,31 +242,10 @@ impl DtwRetarget {
                 gst::EventView::Eos(_) => state.audio.eos = true,
                 _ => (),
             }
-            self.kick(&state);
+            self.kick(&mut state);
         }
         // A pad that is not linked yet keeps what a stream begins with.
         let is_linked = self.audio_src.is_linked();
         self.audio_src.push_event(event) || !is_linked
-    }
-
-    pub(super) fn audio_linked(&self, linked: bool) {
-        {
-            let mut state = lock(&self.state);
-            if !linked {
-                state.audio.flush();
-                state.heard = false;
-                state.songs.clear();
-            } else if !state.audio.linked {
-                // Music that is linked late is followed all the same, from where it is then.
-                state.begin_anew();
-            }
-            state.audio.linked = linked;
-            state.audio.eos = false;
-            state.latency = None;
-            self.kick(&state);
-        }
-        let obj = self.obj();
-        // Posted without any lock held: the application may answer from a sync handler.
-        let _ = obj.post_message(gst::message::Latency::builder().src(&*obj).build());
     }
 }

@@ -4,8 +4,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::{CAT, DtwRetarget};
-use crate::dtwretarget::engine::Latency;
-use crate::lock::lock;
+use crate::combine::Combine;
 
 impl DtwRetarget {
     pub(super) fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
@@ -32,7 +31,7 @@ impl DtwRetarget {
     pub(super) fn seek(&self, event: gst::Event) -> bool {
         let seqnum = event.seqnum();
         let map = {
-            let state = lock(&self.state);
+            let state = self.state();
             if let Some((last, result)) = state.last_seek
                 && last == seqnum
             {
@@ -42,7 +41,7 @@ impl DtwRetarget {
         };
         let both = self.audio_sink.is_linked() && self.video_sink.is_linked();
         {
-            let mut state = lock(&self.state);
+            let mut state = self.state();
             state.last_seek = Some((seqnum, true));
             if let gst::EventView::Seek(seek) = event.view()
                 && both
@@ -79,13 +78,13 @@ impl DtwRetarget {
         if self.video_sink.is_linked() {
             result &= self.video_sink.push_event(moved);
         }
-        let mut state = lock(&self.state);
+        let mut state = self.state();
         state.last_seek = Some((seqnum, result));
         if !result {
             // Whoever refused does not flush.
             state.to_flush = [false; 2];
             state.looped = None;
-            self.kick(&state);
+            self.kick(&mut state);
         }
         result
     }
@@ -93,20 +92,12 @@ impl DtwRetarget {
     pub(super) fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         let video = *pad == self.video_src;
         // Where in the piece it is, and how long it is, are matters of the music.
-        let music = self.audio_sink.is_linked() && !lock(&self.state).out.direct;
+        let music = self.audio_sink.is_linked() && !self.state().out.direct;
+        let is_own = video || query.type_() == gst::QueryType::Scheduling;
+        if let Some(answer) = is_own.then(|| self.answer(query)).flatten() {
+            return answer;
+        }
         match query.view_mut() {
-            gst::QueryViewMut::Latency(query) if video => {
-                let Some(latency) = self.query_latency() else {
-                    return false;
-                };
-                query.set(latency.live, latency.min, latency.max);
-                true
-            }
-            gst::QueryViewMut::Scheduling(query) => {
-                query.set(gst::SchedulingFlags::SEQUENTIAL, 1, -1, 0);
-                query.add_scheduling_modes([gst::PadMode::Push]);
-                true
-            }
             gst::QueryViewMut::Caps(query) if video => {
                 let mut caps = self.video_sink.peer_query_caps(None);
                 if let Some(caps) = caps.get_mut() {
@@ -136,44 +127,5 @@ impl DtwRetarget {
             }
             _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
         }
-    }
-
-    /// Asks both branches for their latency, and keeps what follows from it.
-    pub(super) fn query_latency(&self) -> Option<Latency> {
-        let settings = lock(&self.settings).clone();
-        let ask = |pad: &gst::Pad| {
-            let mut query = gst::query::Latency::new();
-            pad.peer_query(&mut query).then(|| query.result())
-        };
-        let linked = self.audio_sink.is_linked();
-        let video = ask(&self.video_sink);
-        let audio = linked.then(|| ask(&self.audio_sink)).flatten();
-        let (video_live, video_min, video_max) = video.unwrap_or_default();
-        let (audio_live, audio_min, _) = audio.unwrap_or_default();
-        // Frames wait for music that comes later than they do.
-        let behind = if video_live || audio_live {
-            audio_min.saturating_sub(video_min)
-        } else {
-            gst::ClockTime::ZERO
-        };
-        let own = match settings.marks_location {
-            None if linked => settings.look_ahead,
-            _ => gst::ClockTime::ZERO,
-        };
-        let latency = Latency {
-            live: video_live || audio_live,
-            min: video_min.max(audio_min) + own,
-            // The frames that wait here.
-            max: video_max.map(|max| max + own + behind),
-            behind,
-            sure: video.is_some() && audio.is_some() == linked,
-        };
-        gst::debug!(CAT, imp = self, "{latency:?}");
-        {
-            let mut state = lock(&self.state);
-            state.latency = Some(latency);
-            self.kick(&state);
-        }
-        video.map(|_| latency)
     }
 }

@@ -1,4 +1,4 @@
-//! Where the beats of music and of motion meet.
+//! How the beats of motion lie on those of music.
 
 use std::collections::VecDeque;
 
@@ -46,15 +46,15 @@ impl Branch {
 
 /// Both streams.
 #[derive(Debug, Default)]
-pub(super) struct Meeting {
+pub(super) struct BeatAlignment {
     music: Branch,
     motion: Branch,
     seen: Deduplicator,
-    /// Up to where the last message told.
-    told: Option<gst::ClockTime>,
+    /// Up to where the last message reports.
+    reported: Option<gst::ClockTime>,
 }
 
-/// What a message tells.
+/// What a message reports.
 #[derive(Debug)]
 pub(super) struct Report {
     span: [gst::ClockTime; 2],
@@ -63,16 +63,16 @@ pub(super) struct Report {
     alignment: Option<Alignment>,
 }
 
-impl Meeting {
+impl BeatAlignment {
     pub fn flush_music(&mut self) {
         self.music = Branch::default();
         self.seen.clear();
-        self.told = None;
+        self.reported = None;
     }
 
     pub fn flush_motion(&mut self) {
         self.motion = Branch::default();
-        self.told = None;
+        self.reported = None;
     }
 
     pub fn music_begins(&mut self) {
@@ -84,7 +84,7 @@ impl Meeting {
     }
 
     /// Beats of the music.
-    pub fn hear(
+    pub fn add_music(
         &mut self,
         found: &[SourceMarks],
         segment: Option<&gst::FormattedSegment<gst::ClockTime>>,
@@ -101,7 +101,7 @@ impl Meeting {
         }
     }
 
-    pub fn heard_to(&mut self, start: gst::ClockTime, end: gst::ClockTime) {
+    pub fn music_came_to(&mut self, start: gst::ClockTime, end: gst::ClockTime) {
         self.music.came_to(start, end);
     }
 
@@ -111,13 +111,13 @@ impl Meeting {
     }
 
     /// Beats of the motion.
-    pub fn see(&mut self, found: &[marks::Mark]) {
+    pub fn add_motion(&mut self, found: &[marks::Mark]) {
         for at in found.iter().filter_map(|mark| mark.running_time) {
             self.motion.beat(at);
         }
     }
 
-    pub fn seen_to(&mut self, start: gst::ClockTime, end: gst::ClockTime) {
+    pub fn motion_came_to(&mut self, start: gst::ClockTime, end: gst::ClockTime) {
         self.motion.came_to(start, end);
     }
 
@@ -135,16 +135,16 @@ impl Meeting {
         Some(self.report([start, end.max(start)], true))
     }
 
-    /// What there is to tell every `interval`, where that is over.
-    pub fn on_the_way(&mut self, interval: gst::ClockTime) -> Option<Report> {
-        let seen = self.motion.end?.checked_sub(SETTLED)?;
-        let end = seen.min(self.music.end?);
+    /// The report that is due every `interval`, where that is over.
+    pub fn due(&mut self, interval: gst::ClockTime) -> Option<Report> {
+        let settled = self.motion.end?.checked_sub(SETTLED)?;
+        let end = settled.min(self.music.end?);
         let start = self.music.start.max(self.motion.start)?;
-        let told = *self.told.get_or_insert(start);
-        if end < told + interval {
+        let reported = *self.reported.get_or_insert(start);
+        if end < reported + interval {
             return None;
         }
-        self.told = Some(end);
+        self.reported = Some(end);
         Some(self.report([end.saturating_sub(WINDOW).max(start), end], false))
     }
 

@@ -1,0 +1,433 @@
+//! The properties of an element, as one list of rows.
+//!
+//! A row says everything about a property: its text, when it may be set, which field of the settings it is, and its range;
+//! the default is that of the settings' `Default`. `#[derive(glib::Properties)]` is no substitute: it has no rows
+//! that several elements share, takes each default a second time, and cannot refuse what comes at the wrong time.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use gst::glib;
+use gst::prelude::*;
+
+use crate::lock::lock;
+
+/// The property can be set in NULL and READY only.
+pub(crate) const READY: glib::ParamFlags =
+    glib::ParamFlags::READWRITE.union(gst::PARAM_FLAG_MUTABLE_READY);
+/// The property can be set at any time.
+pub(crate) const PLAYING: glib::ParamFlags =
+    glib::ParamFlags::READWRITE.union(gst::PARAM_FLAG_MUTABLE_PLAYING);
+
+type Get<S> = Box<dyn Fn(&mut S) -> glib::Value + Send + Sync>;
+type Set<S> = Box<dyn Fn(&mut S, &glib::Value) + Send + Sync>;
+
+/// What is said of a property, and when it may be set.
+#[derive(Clone, Copy)]
+pub(crate) struct Text<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) nick: &'a str,
+    pub(crate) blurb: &'a str,
+    pub(crate) flags: glib::ParamFlags,
+}
+
+/// One property of settings `S`.
+pub(crate) struct Property<S> {
+    spec: glib::ParamSpec,
+    /// None where the element itself answers.
+    access: Option<(Get<S>, Set<S>)>,
+}
+
+/// A field of settings.
+pub(crate) trait Field<S, T>: Fn(&mut S) -> &mut T + Clone + Send + Sync + 'static {}
+impl<S, T, F: Fn(&mut S) -> &mut T + Clone + Send + Sync + 'static> Field<S, T> for F {}
+
+impl<S: Default + 'static> Property<S> {
+    /// A property with values that are stored as they are, if they pass `accepts`.
+    fn new<T>(
+        field: impl Field<S, T>,
+        accepts: impl Fn(&T) -> bool + Send + Sync + 'static,
+        spec: impl FnOnce(T) -> glib::ParamSpec,
+    ) -> Self
+    where
+        T: Clone + ToValue + for<'a> glib::value::FromValue<'a> + 'static,
+    {
+        let default = field(&mut S::default()).clone();
+        let read = field.clone();
+        let get = move |settings: &mut S| read(settings).to_value();
+        let set = move |settings: &mut S, value: &glib::Value| {
+            // GObject has checked the type.
+            if let Some(value) = value.get().ok().filter(|value| accepts(value)) {
+                *field(settings) = value;
+            }
+        };
+        Self {
+            spec: spec(default),
+            access: Some((Box::new(get), Box::new(set))),
+        }
+    }
+
+    /// A property that the element answers itself.
+    pub(crate) fn read_only(spec: glib::ParamSpec) -> Self {
+        Self { spec, access: None }
+    }
+
+    /// The same property of settings that these are a part of.
+    pub(crate) fn within<W: 'static>(self, part: impl Field<W, S>) -> Property<W> {
+        Property {
+            spec: self.spec,
+            access: self.access.map(|(get, set)| {
+                let written = part.clone();
+                let get: Get<W> = Box::new(move |whole| get(part(whole)));
+                let set: Set<W> = Box::new(move |whole, value| set(written(whole), value));
+                (get, set)
+            }),
+        }
+    }
+}
+
+/// Applies the text of a property to the builder of its specification.
+macro_rules! spec {
+    ($builder:expr, $text:expr) => {{
+        let text = $text;
+        $builder
+            .nick(text.nick)
+            .blurb(text.blurb)
+            .flags(text.flags)
+            .build()
+    }};
+}
+
+/// A number that has a range.
+pub(crate) trait Number:
+    Copy + PartialOrd + ToValue + for<'a> glib::value::FromValue<'a> + Send + Sync + 'static
+{
+    /// The specification of such a property.
+    fn spec(text: Text<'_>, range: &RangeInclusive<Self>, default: Self) -> glib::ParamSpec;
+}
+
+macro_rules! numbers {
+    ($($number:ty: $spec:ident, $plain:expr;)*) => {
+        $(impl Number for $number {
+            fn spec(text: Text<'_>, range: &RangeInclusive<Self>, default: Self) -> glib::ParamSpec {
+                let plain = $plain;
+                let builder = glib::$spec::builder(text.name)
+                    .minimum(plain(*range.start()))
+                    .maximum(plain(*range.end()));
+                spec!(builder.default_value(plain(default)), text)
+            }
+        })*
+    };
+}
+
+numbers! {
+    f32: ParamSpecFloat, std::convert::identity;
+    f64: ParamSpecDouble, std::convert::identity;
+    i64: ParamSpecInt64, std::convert::identity;
+    u32: ParamSpecUInt, std::convert::identity;
+    gst::ClockTime: ParamSpecUInt64, gst::ClockTime::nseconds;
+}
+
+/// A number in a range; none outside it is taken, NaN least of all.
+pub(crate) fn number<S: Default + 'static, T: Number>(
+    text: Text<'_>,
+    field: impl Field<S, T>,
+    range: RangeInclusive<T>,
+) -> Property<S> {
+    let allowed = range.clone();
+    Property::new(
+        field,
+        move |value| allowed.contains(value),
+        |default| T::spec(text, &range, default),
+    )
+}
+
+/// A rate, as a fraction from 0 to `most`.
+pub(crate) fn fraction<S: Default + 'static>(
+    text: Text<'_>,
+    field: impl Field<S, gst::Fraction>,
+    most: i32,
+) -> Property<S> {
+    let builder = gst::ParamSpecFraction::builder(text.name);
+    let builder = builder
+        .minimum(gst::Fraction::new(0, 1))
+        .maximum(gst::Fraction::new(most, 1));
+    Property::new(
+        field,
+        |_| true,
+        |default| spec!(builder.default_value(default), text),
+    )
+}
+
+/// On or off.
+pub(crate) fn switch<S: Default + 'static>(
+    text: Text<'_>,
+    field: impl Field<S, bool>,
+) -> Property<S> {
+    let builder = glib::ParamSpecBoolean::builder(text.name);
+    Property::new(
+        field,
+        |_| true,
+        |default| spec!(builder.default_value(default), text),
+    )
+}
+
+/// One of the values of an enumeration.
+pub(crate) fn choice<S: Default + 'static, T>(
+    text: Text<'_>,
+    field: impl Field<S, T>,
+) -> Property<S>
+where
+    T: HasParamSpec<ParamSpec = glib::ParamSpecEnum>
+        + StaticType
+        + glib::translate::FromGlib<i32>
+        + glib::translate::IntoGlib<GlibType = i32>
+        + Clone
+        + ToValue
+        + for<'a> glib::value::FromValue<'a>
+        + 'static,
+{
+    let spec = |default| {
+        spec!(
+            glib::ParamSpecEnum::builder_with_default(text.name, default),
+            text
+        )
+    };
+    Property::new(field, |_| true, spec)
+}
+
+/// Any of the values of a set of flags.
+pub(crate) fn flags<S: Default + 'static, T>(text: Text<'_>, field: impl Field<S, T>) -> Property<S>
+where
+    T: HasParamSpec<ParamSpec = glib::ParamSpecFlags>
+        + StaticType
+        + glib::translate::FromGlib<u32>
+        + glib::translate::IntoGlib<GlibType = u32>
+        + Clone
+        + ToValue
+        + for<'a> glib::value::FromValue<'a>
+        + 'static,
+{
+    let builder = glib::ParamSpecFlags::builder::<T>(text.name);
+    Property::new(
+        field,
+        |_| true,
+        |default| spec!(builder.default_value(default), text),
+    )
+}
+
+/// A name that always has a value; setting none sets the default.
+pub(crate) fn name<S: Default + 'static>(
+    text: Text<'_>,
+    field: impl Field<S, String>,
+) -> Property<S> {
+    let default = field(&mut S::default()).clone();
+    let builder = glib::ParamSpecString::builder(text.name);
+    let spec = spec!(builder.default_value(default.as_str()), text);
+    let read = field.clone();
+    Property {
+        spec,
+        access: Some((
+            Box::new(move |settings| read(settings).to_value()),
+            Box::new(move |settings, value| {
+                *field(settings) = value.get().unwrap_or_else(|_| default.clone());
+            }),
+        )),
+    }
+}
+
+/// The path of a file; an empty one is none.
+pub(crate) fn path<S: Default + 'static>(
+    text: Text<'_>,
+    field: impl Field<S, Option<PathBuf>>,
+) -> Property<S> {
+    let read = field.clone();
+    Property {
+        spec: spec!(glib::ParamSpecString::builder(text.name), text),
+        access: Some((
+            Box::new(move |settings| read(settings).to_value()),
+            Box::new(move |settings, value| {
+                let path = value.get::<Option<PathBuf>>().ok().flatten();
+                *field(settings) = path.filter(|path| !path.as_os_str().is_empty());
+            }),
+        )),
+    }
+}
+
+/// Statistics, which the element answers itself.
+pub(crate) fn stats<S: Default + 'static>(blurb: &str) -> [Property<S>; 1] {
+    let spec = glib::ParamSpecBoxed::builder::<gst::Structure>("stats");
+    [Property::read_only(
+        spec.nick("Statistics").blurb(blurb).read_only().build(),
+    )]
+}
+
+/// The tempo, which the element answers itself.
+pub(crate) fn tempo<S: Default + 'static>(blurb: &str) -> [Property<S>; 1] {
+    let spec = glib::ParamSpecDouble::builder("tempo").minimum(0.0);
+    [Property::read_only(
+        spec.nick("Tempo").blurb(blurb).read_only().build(),
+    )]
+}
+
+/// Whether the messages that `blurb` names are posted.
+pub(crate) fn post_messages<S: Default + 'static>(
+    blurb: &str,
+    field: impl Field<S, bool>,
+) -> [Property<S>; 1] {
+    let (name, nick, flags) = ("post-messages", "Post messages", PLAYING);
+    [switch(
+        Text {
+            name,
+            nick,
+            blurb,
+            flags,
+        },
+        field,
+    )]
+}
+
+/// What marks are moved by, in nanoseconds.
+pub(crate) fn offset<S: Default + 'static>(field: impl Field<S, i64>) -> [Property<S>; 1] {
+    const MOST: i64 = 2_000_000_000;
+    let text = Text {
+        name: "offset",
+        nick: "Offset",
+        blurb: "Nanoseconds added to the instant of every mark, for lamps or screens that lag",
+        flags: PLAYING,
+    };
+    [number(text, field, -MOST..=MOST)]
+}
+
+/// The slowest and the fastest tempo that `what` may have, and what else the latter means.
+pub(crate) fn tempo_range<S: Default + 'static>(
+    what: &str,
+    more: &str,
+    range: &RangeInclusive<f64>,
+    slowest: impl Field<S, f64>,
+    fastest: impl Field<S, f64>,
+) -> [Property<S>; 2] {
+    let blurb = |extreme| format!("{extreme} tempo in beats per minute that {what} may have");
+    let (low, high) = (blurb("Slowest"), blurb("Fastest") + more);
+    let text = |name, nick, blurb| Text {
+        name,
+        nick,
+        blurb,
+        flags: READY,
+    };
+    [
+        number(
+            text("min-bpm", "Minimum tempo", &low),
+            slowest,
+            range.clone(),
+        ),
+        number(
+            text("max-bpm", "Maximum tempo", &high),
+            fastest,
+            range.clone(),
+        ),
+    ]
+}
+
+/// A list of properties of settings `$settings`: rows of name, nick, blurb, when it may be set, kind, field and range; and
+/// `use` of rows that other elements have, too.
+macro_rules! list {
+    ($settings:ty: $($rows:tt)*) => {{
+        let mut list: Vec<$crate::property::Property<$settings>> = Vec::new();
+        $crate::property::list!(@ list $settings; $($rows)*);
+        list
+    }};
+    (@ $list:ident $settings:ty;) => {};
+    (@ $list:ident $settings:ty; use $shared:expr; $($rows:tt)*) => {
+        $list.extend($shared);
+        $crate::property::list!(@ $list $settings; $($rows)*);
+    };
+    (@ $list:ident $settings:ty;
+        $name:literal, $nick:literal, $blurb:expr => $when:ident $kind:ident $($field:ident).+ $(in $range:expr)?;
+        $($rows:tt)*
+    ) => {
+        let text = $crate::property::Text {
+            name: $name,
+            nick: $nick,
+            blurb: $blurb,
+            flags: $crate::property::$when,
+        };
+        $list.push($crate::property::$kind(text, |settings: &mut $settings| &mut settings.$($field).+ $(, $range)?));
+        $crate::property::list!(@ $list $settings; $($rows)*);
+    };
+}
+
+pub(crate) use list;
+
+/// All properties of an element.
+pub(crate) struct Properties<S> {
+    specs: Vec<glib::ParamSpec>,
+    rows: Vec<Property<S>>,
+}
+
+impl<S: Clone + Default + std::fmt::Debug + 'static> Properties<S> {
+    pub(crate) fn new(rows: Vec<Property<S>>) -> Self {
+        let specs = rows.iter().map(|row| row.spec.clone()).collect();
+        Self { specs, rows }
+    }
+
+    /// For GObject.
+    pub(crate) fn specs(&self) -> &[glib::ParamSpec] {
+        &self.specs
+    }
+
+    fn access(&self, spec: &glib::ParamSpec) -> Option<&(Get<S>, Set<S>)> {
+        let row = self
+            .rows
+            .iter()
+            .find(|row| row.spec.name() == spec.name())?;
+        row.access.as_ref()
+    }
+
+    /// The value of a property, unless the element answers it itself.
+    pub(crate) fn get(&self, settings: &Mutex<S>, spec: &glib::ParamSpec) -> glib::Value {
+        let mut settings = lock(settings).clone();
+        match self.access(spec) {
+            Some((get, _)) => get(&mut settings),
+            None => spec.default_value().clone(),
+        }
+    }
+
+    /// Sets a property, and returns the settings before and after. One that cannot be set any more is refused with
+    /// a warning on the bus.
+    pub(crate) fn set(
+        &self,
+        element: &impl IsA<gst::Element>,
+        settings: &Mutex<S>,
+        value: &glib::Value,
+        spec: &glib::ParamSpec,
+    ) -> Option<[S; 2]> {
+        let (_, set) = self.access(spec)?;
+        // While READY becomes PAUSED, the element may have read its settings.
+        let (result, current, pending) = element.state(gst::ClockTime::ZERO);
+        let starts = result.is_ok() && current == gst::State::Ready && pending > current;
+        let is_running = starts || current > gst::State::Ready;
+        if is_running && spec.flags().contains(gst::PARAM_FLAG_MUTABLE_READY) {
+            gst::element_warning!(
+                element,
+                gst::ResourceError::Settings,
+                (
+                    "The property '{}' stays as it is: it can be set in NULL and READY only",
+                    spec.name()
+                )
+            );
+            return None;
+        }
+        let mut settings = lock(settings);
+        let before = settings.clone();
+        set(&mut settings, value);
+        gst::info!(
+            gst::CAT_RUST,
+            obj = element,
+            "{} = {value:?}: {settings:?}",
+            spec.name()
+        );
+        Some([before, settings.clone()])
+    }
+}
