@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MPL-2.0
 """Makes MIDI songs for the training audio: make-songs.py FOLDER [--count N] [--seed N]
 
-Accompaniments by MMA (Debian: mma) over chords and sections made up here, in every groove of its
+Accompaniments by MMA (Debian: mma) over chords and sections drawn here, in every groove of its
 libraries named below, and the music of Freedoom (Debian: freedoom). Writes FOLDER/train and
 FOLDER/validation, which share no groove file and no piece.
 """

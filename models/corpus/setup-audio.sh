@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
 # Installs the sounds that config/audio.toml names and what make-songs.py makes songs of, on Debian and its relatives:
 #
 #   models/corpus/setup-audio.sh

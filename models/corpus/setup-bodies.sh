@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
 # Fetches the body data that config/corpus.toml names, and says where they are:
 #
 #   models/corpus/setup-bodies.sh [FOLDER]

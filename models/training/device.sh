@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
 # Trains on another machine, for example one with a GPU that is lent for minutes at a time:
 #
 #   device.sh pack DIR BINARY CONFIG [FILE…]   here: fills DIR with what the machine needs

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MPL-2.0
 """Classical optical flow on the pairs of a folder, to compare `dance-train flow eval` with.
 
     python3 -m venv venv && venv/bin/pip install opencv-python-headless numpy onnxruntime

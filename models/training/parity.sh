@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
 # Runs every test of the training crate, with ONNX Runtime and LibTorch from PyPI: among them, that
 # both compute the same for every operation and network. `parity.sh --no-libtorch` needs no LibTorch
 # and leaves out what does.

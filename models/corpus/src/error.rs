@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Why a corpus cannot be made.
 #[derive(Clone, Debug)]
 pub enum Error {
-    /// A source is not where it was said to be.
+    /// A source is not where the configuration says.
     Missing {
         /// What kind of source.
         what: &'static str,

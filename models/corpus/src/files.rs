@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Files that are there whole or not at all, and folders of them.
 
 use crate::Error;

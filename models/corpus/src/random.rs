@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Random choices from ChaCha8 (D. J. Bernstein 2008), whose sequence is the same everywhere.
 
 use rand_chacha::ChaCha8Rng;

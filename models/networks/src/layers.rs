@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Layers: operations that ask for their own weights.
 
 use crate::ops::{Conv, ConvTranspose, Gru, Init, Ops};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What a network is: ports and a forward pass.
 
 use crate::layers::Scope;

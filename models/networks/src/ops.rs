@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The operations a network is written in.
 //!
 //! A network is one generic function over [`Ops`]. Two interpreters run it: [`Torch`](crate::torch)

@@ -1,4 +1,5 @@
-//! The network that hears rhythm.
+// SPDX-License-Identifier: MPL-2.0
+//! Activations of onsets, beats and downbeats of music.
 
 use anyhow::{Result, bail};
 use dance_rhythm::network::{BANDS, FEATURES, FRAME_RATE};
@@ -16,7 +17,7 @@ pub const LABELS: [&str; 3] = ["onset", "beat", "downbeat"];
 
 /// Frames that each of the two convolutions over time and frequency spans.
 const FRONT_KERNEL: usize = 3;
-/// Frames before the present one that the front sees.
+/// Frames before the present one that the front takes.
 const FRONT_PAST: usize = 2 * (FRONT_KERNEL - 1);
 /// Taps of the dilated convolutions.
 const KERNEL: usize = 5;
@@ -68,7 +69,7 @@ impl Rhythm {
         ports
     }
 
-    /// The forward pass up to the logits, and the states after it.
+    /// The forward pass up to the logits, and the states after it, in the order of the ports.
     ///
     /// # Errors
     /// As the operations it is made of.
@@ -77,61 +78,79 @@ impl Rhythm {
         scope: &Scope<G>,
         inputs: &[G::Tensor],
     ) -> Result<(G::Tensor, Vec<G::Tensor>)> {
-        let [features, front, blocks @ .., memory] = inputs else {
-            bail!("{} inputs", inputs.len());
+        let [features, front, past @ .., memory] = inputs else {
+            bail!("{} inputs, not {}", inputs.len(), self.blocks + 3);
         };
         let g = scope.ops;
-        let tail = |n: usize| -(n as i64);
-        let mut states = Vec::new();
+        let mut states = Vec::with_capacity(self.blocks + 2);
 
-        // Frames before the first were silent, and silence is 0.
-        let x = g.concat(&[front, features], 1)?;
-        states.push(g.slice(&x, 1, tail(FRONT_PAST), None)?);
-        let mut x = g.unsqueeze(&x, 1)?;
-        let geometry = |rows: usize| Conv {
-            stride: [1, 2].into(),
-            padding: [0, rows].into(),
-            ..Conv::default()
-        };
-        for (name, out, frames) in [
-            ("front0", self.front, FRONT_KERNEL),
-            ("front1", self.front, FRONT_KERNEL),
-            ("front2", self.front + self.front / 2, 1),
-        ] {
-            x = scope.at(name).conv(&x, out, &[frames, 3], &geometry(1))?;
-            x = g.silu(&x)?;
-        }
-        // batch × channels × time × bands to batch × time × (channels · bands).
-        let width = g.size(&x, 1)? * g.size(&x, 3)?;
-        let x = g.transpose(&x, &[0, 2, 1, 3])?;
-        let x = g.reshape(&x, &[0, 0, width as i64])?;
-        let x = scope.at("mix").linear(&x, self.channels)?;
-        let x = scope.at("norm").layer_norm(&x)?;
-        let mut x = g.transpose(&x, &[0, 2, 1])?;
-        for (n, past) in blocks.iter().enumerate() {
-            let scope = scope.at(format!("block{n}"));
-            let y = g.concat(&[past, &x], -1)?;
-            states.push(g.slice(&y, -1, tail(self.past(n)), None)?);
-            let dilated = Conv {
-                dilation: (1usize << n).into(),
-                ..Conv::default()
-            };
-            let y = scope
-                .at("dilated")
-                .conv(&y, self.channels, &[KERNEL], &dilated)?;
-            let y = g.dropout(&g.silu(&y)?, self.dropout)?;
-            let y = scope
-                .at("mix")
-                .conv(&y, self.channels, &[1], &Conv::default())?;
+        // What came before the first frame was silence, and silence is 0.
+        let x = g.concat(&[front, features], 1)?; // [batch, 4 + time, bands]
+        states.push(last(g, &x, 1, FRONT_PAST)?); // [batch, 4, bands]
+        let x = self.front(scope, &x)?; // [batch, time, channels]
+
+        let mut x = g.transpose(&x, &[0, 2, 1])?; // [batch, channels, time]
+        for (n, past) in past.iter().enumerate() {
+            let y = g.concat(&[past, &x], -1)?; // [batch, channels, past + time]
+            states.push(last(g, &y, -1, self.past(n))?); // [batch, channels, past]
+            let y = self.branch(&scope.at(format!("block{n}")), &y, n)?; // [batch, channels, time]
             // Many branches are added up: each begins small.
             x = g.add(&x, &g.scale(&y, 0.3)?)?;
         }
-        let x = g.silu(&g.transpose(&x, &[0, 2, 1])?)?;
-        let (y, memory) = scope.at("memory").gru(&x, memory)?;
-        states.push(memory);
-        let x = g.concat(&[&x, &y], -1)?;
-        Ok((scope.at("head").linear(&x, LABELS.len())?, states))
+
+        let x = g.silu(&g.transpose(&x, &[0, 2, 1])?)?; // [batch, time, channels]
+        let (y, memory) = scope.at("memory").gru(&x, memory)?; // [batch, time, memory]
+        states.push(memory); // [batch, memory]
+        let x = g.concat(&[&x, &y], -1)?; // [batch, time, channels + memory]
+        let x = scope.at("head").linear(&x, LABELS.len())?; // [batch, time, 3]
+        Ok((x, states))
     }
+
+    /// Convolutions over time and frequency, `[batch, 4 + time, bands]` to
+    /// `[batch, time, channels]`: each halves the bands, rounded up.
+    fn front<G: Ops>(&self, scope: &Scope<G>, x: &G::Tensor) -> Result<G::Tensor> {
+        let g = scope.ops;
+        let conv = |name: &str, x: &G::Tensor, out: usize, frames: usize| {
+            let geometry = Conv {
+                stride: [1, 2].into(),
+                padding: [0, 1].into(),
+                ..Conv::default()
+            };
+            let x = scope.at(name).conv(x, out, &[frames, 3], &geometry)?;
+            g.silu(&x)
+        };
+        let wide = self.front + self.front / 2;
+        let x = g.unsqueeze(x, 1)?; // [batch, 1, 4 + time, bands]
+        let x = conv("front0", &x, self.front, FRONT_KERNEL)?; // [batch, front, 2 + time, bands / 2]
+        let x = conv("front1", &x, self.front, FRONT_KERNEL)?; // [batch, front, time, bands / 4]
+        let x = conv("front2", &x, wide, 1)?; // [batch, wide, time, bands / 8]
+        let width = g.size(&x, 1)? * g.size(&x, 3)?;
+        let x = g.transpose(&x, &[0, 2, 1, 3])?; // [batch, time, wide, bands / 8]
+        let x = g.reshape(&x, &[0, 0, width as i64])?; // [batch, time, wide · bands / 8]
+        let x = scope.at("mix").linear(&x, self.channels)?; // [batch, time, channels]
+        scope.at("norm").layer_norm(&x)
+    }
+
+    /// What block `n` adds, `[batch, channels, past + time]` to `[batch, channels, time]`.
+    fn branch<G: Ops>(&self, scope: &Scope<G>, x: &G::Tensor, n: usize) -> Result<G::Tensor> {
+        let g = scope.ops;
+        let dilated = Conv {
+            dilation: (1usize << n).into(),
+            ..Conv::default()
+        };
+        let x = scope
+            .at("dilated")
+            .conv(x, self.channels, &[KERNEL], &dilated)?; // [batch, channels, time]
+        let x = g.dropout(&g.silu(&x)?, self.dropout)?;
+        scope
+            .at("mix")
+            .conv(&x, self.channels, &[1], &Conv::default()) // [batch, channels, time]
+    }
+}
+
+/// The last `n` elements along an axis: what the next call must know of this one.
+fn last<G: Ops>(g: &G, x: &G::Tensor, axis: i64, n: usize) -> Result<G::Tensor> {
+    g.slice(x, axis, -(n as i64), None)
 }
 
 impl Network for Rhythm {

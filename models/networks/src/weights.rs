@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Where weights come from: a seed, or a checkpoint.
 
 use crate::ops::Init;

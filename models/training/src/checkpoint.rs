@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The whole state of a training, in one safetensors file.
 
 use anyhow::{Context, Result, bail, ensure};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Configurations: TOML files in which nothing unknown passes.
 
 use anyhow::{Context, Result, ensure};

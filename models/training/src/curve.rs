@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Learning curves.
 
 use anyhow::{Context, Result, anyhow};

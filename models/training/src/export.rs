@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A trained network as a file, with its card.
 
 use crate::checkpoint::{Checkpoint, Figures};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Trains, exports, evaluates and describes the networks of gst-plugins-dance.
 
 use anyhow::{Context, Result};
@@ -35,7 +36,7 @@ enum Command {
     Corpus(Corpus),
     /// Train the small network that proves the machinery.
     Selftest(Train),
-    /// Train the network that hears onsets, beats and downbeats.
+    /// Train the network of onsets, beats and downbeats.
     Rhythm(Train),
     /// Optical flow.
     #[command(subcommand)]
@@ -75,13 +76,13 @@ enum Corpus {
 
 #[derive(Subcommand)]
 enum Flow {
-    /// Train a network that sees motion.
+    /// Train a network of optical flow.
     Train(Train),
     /// Measure end-point errors over a folder of pairs, beside zero flow.
     Eval(flow_eval::Eval),
     /// List the pairs of a folder.
     List(flow_eval::List),
-    /// Write made-up pairs as files.
+    /// Write synthetic pairs as files.
     Pairs(flow_preview::Pairs),
     /// Draw a sheet of pairs and their flow.
     Preview(flow_preview::Preview),
@@ -151,7 +152,7 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            // Nothing is left to do when even the error cannot be told.
+            // Nothing is left to do when even the error cannot be written.
             let _ = writeln!(std::io::stderr(), "dance-train: {error:#}");
             ExitCode::FAILURE
         }
@@ -198,7 +199,7 @@ fn say(text: &str) -> Result<ExitCode> {
 
 #[cfg(not(feature = "libtorch"))]
 fn train<T: Task>(args: &Train) -> Result<ExitCode> {
-    // A wrong configuration is told before what would be missing to run it.
+    // A wrong configuration is reported before what would be missing to run it.
     config::load::<T::Settings>(&args.config)?;
     anyhow::bail!(WITHOUT)
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Exported graphs in ONNX Runtime, to measure what they lost.
 //!
 //! The library is loaded when it is first needed, from the path in `ORT_DYLIB_PATH`; nothing but

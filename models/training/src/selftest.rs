@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A task that proves the machinery: a small network learns a rule that needs both its parts.
 //!
 //! The signal is noise. The label of a frame is 1 where the signal rises and its running mean is
-//! positive: the convolution can see the rise, only the recurrence can know the mean.
+//! positive: the convolution can find the rise, only the recurrence can know the mean.
 
 use crate::checkpoint::Figures;
 use crate::task::{Batch, Task, Tensors};

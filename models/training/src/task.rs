@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What a task adds to the trainer: a network, data, a loss and figures.
 
 use crate::checkpoint::Figures;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The interpreter that computes and differentiates a network, on LibTorch.
 
 use crate::config::Precision;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The trainer.
 
 use crate::checkpoint::{Checkpoint, Figures, Meta};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What `Emit` writes: its form here, what it computes in ONNX Runtime.
 //!
 //! The tests that need ONNX Runtime are ignored without it; `models/training/parity.sh` gets it and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The two interpreters give the same numbers: ONNX Runtime runs what `Emit` wrote, LibTorch runs
 //! the same definition, on random weights and inputs, with two batch sizes and lengths.
 // The helpers of tests are tests, too, and fail as they do.

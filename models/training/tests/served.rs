@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What is exported is what the elements' crate loads and runs.
 //!
 //! These tests need ONNX Runtime and are ignored without it; `models/training/parity.sh` gets it and

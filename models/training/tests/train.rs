@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Training, on the task that proves the machinery.
 // The helpers of tests are tests, too, and fail as they do.
 #![allow(clippy::panic, clippy::print_stdout, clippy::unwrap_used)]

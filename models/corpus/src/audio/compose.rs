@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Makes up music: sections of bars, chords, and what each player does in them.
 
 use super::effects::Amplifier;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What happens to music on its way: amplifiers, rooms, compressors, codecs, talk and noise.
 //!
 //! Frequencies of filters are in cycles a sample. All filters are causal and short, so that the
@@ -273,7 +274,7 @@ pub fn telephone(signal: &mut [f32], rate: f64) {
 }
 
 /// What a lossy codec does, without being one: spectra of short windows are quantised band by
-/// band, coarsely where little is to be heard, and the top is cut. `step` is the quantiser's step
+/// band, coarsely where little is audible, and the top is cut. `step` is the quantiser's step
 /// relative to each band's RMS; like a codec it smears a little noise before attacks.
 pub fn code(signal: &mut [f32], step: f32, cut: f64, rate: f64) {
     const LENGTH: usize = 1_024;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Sources for tests, written into a folder of their own: no package and no download is needed.
 
 use std::path::{Path, PathBuf};

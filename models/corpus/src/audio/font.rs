@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Notes through a SoundFont, each with its measured attack.
 
 use std::collections::HashMap;
@@ -6,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustysynth::{SoundFont, Synthesizer, SynthesizerSettings};
 
-use super::truth::{Hearing, Hit, Spectrum, attack};
+use super::truth::{Hit, OctaveBands, Spectrum, attack};
 use crate::Error;
 
 /// Notes start on blocks of this many samples (1.5 ms at 44.1 kHz), so that a note rendered alone
@@ -102,13 +103,13 @@ impl Font {
         Synthesizer::new(&self.font, &settings)
     }
 
-    /// `count` mono samples of `notes` in any order, and the attack of each that is heard at all.
+    /// `count` mono samples of `notes` in any order, and the attack of each that sounds at all.
     pub fn play(
         &self,
         voice: Voice,
         notes: &[Note],
         count: usize,
-        hearing: &mut Hearing,
+        octaves: &mut OctaveBands,
     ) -> (Vec<f32>, Vec<Hit>) {
         let mut out = vec![0.0; count];
         let mut hits = Vec::with_capacity(notes.len());
@@ -139,7 +140,7 @@ impl Font {
             let off = (on + blocks(note.seconds).max(1)).min(next);
             events.push((on, true, key, velocity));
             events.push((off, false, key, velocity));
-            let tone = self.tone(&mut synthesizer, voice, note, velocity, hearing);
+            let tone = self.tone(&mut synthesizer, voice, note, velocity, octaves);
             if let Some((rise, energy)) = tone {
                 let at = on * BLOCK + rise;
                 hits.push(Hit { at, energy });
@@ -173,7 +174,7 @@ impl Font {
         voice: Voice,
         note: &Note,
         velocity: u8,
-        hearing: &mut Hearing,
+        octaves: &mut OctaveBands,
     ) -> Tone {
         let class = LENGTHS.partition_point(|&l| l <= note.seconds).max(1) - 1;
         let class = if matches!(voice, Voice::Drums(_)) {
@@ -208,7 +209,7 @@ impl Font {
             .zip(&right)
             .map(|(l, r)| 0.5 * (l + r))
             .collect();
-        let tone = attack(&mono).map(|rise| (rise, hearing.energy(&mono, rise)));
+        let tone = attack(&mono).map(|rise| (rise, octaves.energy(&mono, rise)));
         let mut tones = self.tones.lock().unwrap_or_else(PoisonError::into_inner);
         tones.insert(key, tone);
         tone

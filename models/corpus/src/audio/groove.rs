@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Drum performances from a folder laid out as the Groove MIDI Dataset (Gillick et al., ICML
 //! 2019): `info.csv` and one MIDI file a take, played to a click.
 

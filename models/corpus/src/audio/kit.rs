@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Drum kits of one-shot samples: Hydrogen kits (`drumkit.xml`) and plain folders of samples
 //! whose names say what they are. A clip plays a [`Palette`]: a kit whose pieces are tuned,
 //! damped, coloured and sometimes borrowed from another kit.
@@ -12,7 +13,7 @@ use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 
 use super::effects::Biquad;
-use super::truth::{Hearing, Spectrum, attack};
+use super::truth::{OctaveBands, Spectrum, attack};
 use crate::Error;
 use crate::random::Random;
 
@@ -450,7 +451,7 @@ impl<'a> Palette<'a> {
         &mut self,
         piece: Piece,
         velocity: f32,
-        hearing: &mut Hearing,
+        octaves: &mut OctaveBands,
         random: &mut Random,
     ) -> Option<(&Strike, f32)> {
         if !self.choices.contains_key(&piece) {
@@ -467,7 +468,7 @@ impl<'a> Palette<'a> {
         let strike = self
             .strikes
             .entry((piece, layer))
-            .or_insert_with(|| render(choice, layer, rate, hearing));
+            .or_insert_with(|| render(choice, layer, rate, octaves));
         strike.as_ref().map(|s| (s, velocity.max(0.02).powf(1.3)))
     }
 
@@ -509,7 +510,7 @@ impl<'a> Palette<'a> {
     }
 }
 
-fn render(choice: &Choice, layer: usize, rate: f64, hearing: &mut Hearing) -> Option<Strike> {
+fn render(choice: &Choice, layer: usize, rate: f64, octaves: &mut OctaveBands) -> Option<Strike> {
     let mut samples = resample(&choice.shot.layers[layer].1, choice.ratio);
     if let Some(hz) = choice.low {
         let mut filter = Biquad::low(hz, 0.7);
@@ -528,7 +529,7 @@ fn render(choice: &Choice, layer: usize, rate: f64, hearing: &mut Hearing) -> Op
     }
     // Damping may have taken the peak, and with it the measure of the attack.
     let rise = attack(&samples)?;
-    let spectrum = hearing.energy(&samples, rise);
+    let spectrum = octaves.energy(&samples, rise);
     Some(Strike {
         samples,
         rise,

@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Endless training audio with exact truth.
 //!
 //! A [`Generator`] makes clip number n as a pure function of its seed and n: recorded drummers
-//! (Groove MIDI) and patterns on one-shot kits and soundfont drums, made-up bands and written songs
+//! (Groove MIDI) and patterns on one-shot kits and soundfont drums, synthetic bands and written songs
 //! through soundfonts, amplifiers, rooms, compressors, talk, noise, codecs, telephone, levels. What an
 //! onset and a beat is stands in [`truth`].
 //!
@@ -36,7 +37,7 @@ use groove::Take;
 use kit::{Kit, Palette, Piece};
 use repertoire::Repertoire;
 use songs::Song;
-use truth::{Heard, Hearing, Hit, counted, onsets};
+use truth::{Hit, Mix, OctaveBands, counted, onsets};
 
 /// Sounds of one split.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -59,7 +60,7 @@ pub struct Config {
     /// A folder laid out as the Groove MIDI Dataset.
     pub groove: PathBuf,
     /// A folder of MIDI songs with the folders `train` and `validation`; without one, all music is
-    /// made up.
+    /// synthetic.
     pub songs: Option<PathBuf>,
     /// Length of a clip in seconds, 2 … 600.
     pub seconds: f64,
@@ -228,8 +229,8 @@ impl Generator {
                 music.style, music.grid.meter.name, music.grid.bpm, music.drummer
             ),
         );
-        let mut hearing = Hearing::new(self.rate);
-        let stems = self.stems(&music, count, &mut hearing, random, &mut recipe);
+        let mut octaves = OctaveBands::new(self.rate);
+        let stems = self.stems(&music, count, &mut octaves, random, &mut recipe);
         let mut sum = vec![0.0f32; count];
         for stem in &stems {
             sum.iter_mut().zip(&stem.added).for_each(|(s, x)| *s += x);
@@ -241,7 +242,7 @@ impl Generator {
         let mut clip = all.clone();
         self.transmit(&mut clip, random, &mut recipe);
 
-        let heard = Heard {
+        let mix = Mix {
             parts: stems
                 .iter()
                 .map(|s| (&s.hits[..], &s.dry[..], &s.added[..]))
@@ -250,7 +251,7 @@ impl Generator {
             beside: disturbed.then_some((&master, &all)),
             clip: &clip,
         };
-        let found = onsets(&heard, self.rate, &mut hearing);
+        let found = onsets(&mix, self.rate, &mut octaves);
         let seconds = |at: usize| at as f64 / f64::from(self.rate) - BEFORE;
         let times: Vec<f64> = found.into_iter().map(seconds).collect();
         let grid: Vec<(f64, u32, f64)> = music
@@ -337,7 +338,7 @@ impl Generator {
         &self,
         music: &Music,
         count: usize,
-        hearing: &mut Hearing,
+        octaves: &mut OctaveBands,
         random: &mut Random,
         recipe: &mut String,
     ) -> Vec<Stem> {
@@ -355,9 +356,9 @@ impl Generator {
                     velocity: (127.0 * s.velocity) as u8,
                 });
                 let strokes: Vec<Note> = strokes.collect();
-                font.play(Voice::Drums(number), &strokes, count, hearing)
+                font.play(Voice::Drums(number), &strokes, count, octaves)
             } else {
-                self.one_shots(music, count, hearing, random, recipe)
+                self.one_shots(music, count, octaves, random, recipe)
             };
             stems.push(Stem::new(dry, hits));
             if let Some(stem) = stems.last_mut() {
@@ -367,7 +368,7 @@ impl Generator {
         }
         for part in &music.parts {
             let voice = Voice::Program(part.program);
-            let (dry, hits) = font.play(voice, &part.notes, count, hearing);
+            let (dry, hits) = font.play(voice, &part.notes, count, octaves);
             note(
                 recipe,
                 format_args!(
@@ -409,7 +410,7 @@ impl Generator {
         &self,
         music: &Music,
         count: usize,
-        hearing: &mut Hearing,
+        octaves: &mut OctaveBands,
         random: &mut Random,
         recipe: &mut String,
     ) -> (Vec<f32>, Vec<Hit>) {
@@ -419,7 +420,7 @@ impl Generator {
         let mut hits = Vec::with_capacity(music.drums.len());
         for stroke in music.drums.iter().filter(|s| s.time >= 0.0) {
             let start = (stroke.time * f64::from(self.rate)) as usize;
-            let struck = palette.strike(stroke.piece, stroke.velocity, hearing, random);
+            let struck = palette.strike(stroke.piece, stroke.velocity, octaves, random);
             let (Some((strike, level)), true) = (struck, start < count) else {
                 continue;
             };

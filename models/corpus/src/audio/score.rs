@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! When the beats are: metres and tempo.
 
 use crate::random::Random;

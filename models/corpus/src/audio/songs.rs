@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Written songs: MIDI files, each played in as many ways as there are clips.
 
 use std::collections::BTreeMap;

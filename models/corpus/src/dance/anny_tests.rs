@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Tests on a folder like the package's, made of the capsule figure.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Positions of the arms by name.
 
 use glam::Vec3;

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Where the dancing is: a floor and a wall, from studio white to photographs.
 
-use super::camera::Sight;
+use super::camera::Projection;
 use crate::random::Random;
 use glam::{Vec2, Vec3, Vec3A, Vec3Swizzles};
 use std::sync::Arc;
@@ -206,7 +207,7 @@ pub struct Backdrop {
 
 /// What a pixel of the backdrop shows.
 #[derive(Clone, Copy)]
-pub struct Place {
+pub struct Surface {
     /// Where.
     pub point: Vec3A,
     /// 1/distance along the axis.
@@ -306,24 +307,24 @@ impl Backdrop {
 
     /// What is seen at a place of the picture.
     #[inline]
-    pub fn look(&self, sight: &Sight, x: f32, y: f32) -> Place {
-        let ray = sight.ray(x, y);
+    pub fn surface(&self, projection: &Projection, x: f32, y: f32) -> Surface {
+        let ray = projection.ray(x, y);
         let towards = ray.dot(self.normal);
         let to_wall = if towards > 1e-3 {
-            (self.distance - sight.eye.dot(self.normal)) / towards
+            (self.distance - projection.position.dot(self.normal)) / towards
         } else {
-            // Beside the wall: as far as the eye can see.
+            // Beside the wall: at the horizon.
             60.0
         };
         let to_floor = if ray.y < -1e-4 {
-            (FLOOR - sight.eye.y) / ray.y
+            (FLOOR - projection.position.y) / ray.y
         } else {
             f32::MAX
         };
         let is_floor = to_floor < to_wall;
         let depth = to_wall.min(to_floor).clamp(0.1, 60.0);
-        let point = sight.eye + ray * depth;
-        let pixel = depth / sight.focal;
+        let point = projection.position + ray * depth;
+        let pixel = depth / projection.focal;
         let along = point.dot(self.across);
         let colour = if is_floor {
             // At a flat angle a pixel covers more of the floor.
@@ -336,7 +337,7 @@ impl Backdrop {
         } else {
             self.wall.at(Vec2::new(along, point.y), pixel)
         };
-        Place {
+        Surface {
             point,
             near: 1.0 / depth,
             colour: colour * self.light,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Bodies: what skin is stretched over the bones, and the plain capsule figure.
 
 use super::skeleton::*;

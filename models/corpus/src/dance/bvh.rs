@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Motion capture files of the Biovision hierarchy (BVH).
 
 use crate::Error;

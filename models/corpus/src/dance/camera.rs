@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Cameras: nine views as of the AIST studio, and some that move.
 
 use super::skeleton::Figure;
@@ -43,9 +44,9 @@ pub struct Camera {
 
 /// A camera at an instant, for pictures of a size.
 #[derive(Clone, Copy, Debug)]
-pub struct Sight {
+pub struct Projection {
     /// Where it is.
-    pub eye: Vec3A,
+    pub position: Vec3A,
     /// To the right, down and away in the picture.
     pub axes: [Vec3A; 3],
     /// Focal length in pixels.
@@ -54,11 +55,11 @@ pub struct Sight {
     pub centre: [f32; 2],
 }
 
-impl Sight {
+impl Projection {
     /// Column and row in pixels from the upper left corner, and 1/distance along the axis.
     #[inline]
     pub fn project(&self, p: Vec3A) -> [f32; 3] {
-        let d = p - self.eye;
+        let d = p - self.position;
         let near = 1.0 / d.dot(self.axes[2]).max(0.05);
         let scale = self.focal * near;
         [
@@ -80,7 +81,7 @@ impl Sight {
 }
 
 impl Camera {
-    /// A camera at a view that has the dancer in sight for the whole clip: `path` is where the
+    /// A camera at a view that has the dancer in the picture for the whole clip: `path` is where the
     /// dancer is, in the order of time. `room` is the share of the frame's height that is shown.
     pub fn new(
         view: usize,
@@ -142,7 +143,7 @@ impl Camera {
     }
 
     /// The camera at a time, the dancer being at `dancer`, for pictures of a height and width.
-    pub fn sight(&self, time: f32, dancer: Vec3, height: usize, width: usize) -> Sight {
+    pub fn projection(&self, time: f32, dancer: Vec3, height: usize, width: usize) -> Projection {
         let (mut azimuth, mut distance) = (self.azimuth, self.distance);
         let mut shake = [0.0f32; 2];
         let since = time - self.middle;
@@ -163,18 +164,18 @@ impl Camera {
             self.elevation.sin(),
             azimuth.cos() * self.elevation.cos(),
         );
-        let eye = self.target + out * distance;
+        let position = self.target + out * distance;
         let mut look = self.target;
         if self.movement == Movement::Pan {
             look += dancer.with_y(0.0);
         }
-        let mut ahead = (look - eye).normalize_or(Vec3::NEG_Z);
+        let mut ahead = (look - position).normalize_or(Vec3::NEG_Z);
         let across = ahead.cross(Vec3::Y).normalize_or(Vec3::X);
         ahead = (ahead + across * shake[0] + across.cross(ahead) * shake[1]).normalize();
         let right = ahead.cross(Vec3::Y).normalize_or(Vec3::X);
         let axes = Mat3::from_cols(right, -right.cross(ahead), ahead);
-        Sight {
-            eye: eye.into(),
+        Projection {
+            position: position.into(),
             axes: [axes.x_axis.into(), axes.y_axis.into(), axes.z_axis.into()],
             focal: 0.5 * height as f32 / (0.5 * self.angle).tan(),
             centre: [0.5 * width as f32, 0.5 * height as f32],
@@ -197,19 +198,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rays_go_through_what_is_projected_and_the_dancer_is_in_sight() {
+    fn rays_go_through_what_is_projected_and_the_dancer_is_in_the_picture() {
         let figure = super::super::body::capsule(1.7).figure;
         for n in 0..100 {
             let random = &mut Random::new(1, n);
             let path = [Vec3::new(0.3, 0.9, 0.1), Vec3::new(-0.3, 0.9, 0.1)];
             let camera = Camera::new(n as usize % VIEWS, &figure, &path, 4.0, 1.0, random);
-            let sight = camera.sight(1.0, path[0], 128, 160);
+            let projection = camera.projection(1.0, path[0], 128, 160);
             let p = Vec3A::new(0.1, 1.2, -0.2);
-            let [x, y, near] = sight.project(p);
-            let back = sight.eye + sight.ray(x, y) / near;
+            let [x, y, near] = projection.project(p);
+            let back = projection.position + projection.ray(x, y) / near;
             assert!(back.distance(p) < 1e-3, "{back} {p}");
-            let top = sight.project(Vec3A::new(0.0, 1.7, 0.0));
-            let foot = sight.project(Vec3A::ZERO);
+            let top = projection.project(Vec3A::new(0.0, 1.7, 0.0));
+            let foot = projection.project(Vec3A::ZERO);
             let tall = (foot[1] - top[1]) / 128.0;
             assert!(tall > 0.25 && tall < 1.15, "{tall} {camera:?}");
             assert!(foot[0] > -20.0 && foot[0] < 180.0);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Choreography: moves put together to phrases, tied to the beats, and made into poses.
 
 use super::arms::Arm;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A clip: music, frames, and what is true of them.
 
 use super::skeleton::JOINTS;

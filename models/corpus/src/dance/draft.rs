@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Drafting of moves, count by count. Lengths are in leg lengths, angles in radians; x is outward
 //! for arms and to the dancer's left otherwise, y up, z forward.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Clips as folders: `clip.json`, `music.wav`, `frames/*.png`, and the truth of every frame in
 //! `truth.safetensors` (little-endian; shapes as in [`Frames`]; booleans as bytes 0 and 1).
 

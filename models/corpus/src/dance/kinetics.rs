@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The rhythm of a motion: how fast a body moves, and where it comes to rest or turns round.
 
 use super::skeleton::{Figure, Pose};

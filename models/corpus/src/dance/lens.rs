@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What a camera, a codec and a broadcaster do to a picture.
 
 use crate::random::Random;

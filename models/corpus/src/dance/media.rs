@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Sound and pictures out of any file, through GStreamer's tools.
 //!
-//! `gst-launch-1.0` and `gst-discoverer-1.0` are run as programs: what trains on made-up clips
+//! `gst-launch-1.0` and `gst-discoverer-1.0` are run as programs: what trains on synthetic clips
 //! needs no GStreamer, neither to build nor to run, and what reads recordings has every codec that
 //! the system has. A crate of codecs would know fewer, the bindings would link GStreamer for all.
 
@@ -77,15 +78,15 @@ pub fn about(path: &Path) -> Result<About, Error> {
         parts.map(|p| p.iter().fold(0.0, |sum, x| 60.0 * sum + x))
     });
     let Some(seconds) = seconds else {
-        let told = text
+        let messages = text
             .lines()
             .chain(std::str::from_utf8(&output.stderr).unwrap_or("").lines());
-        let mut told = told
+        let mut messages = messages
             .map(str::trim)
             .filter(|l| !l.is_empty() && !l.starts_with("Analyzing") && !l.starts_with("Done"));
         return Err(Error::broken(
             path,
-            told.next().unwrap_or("GStreamer finds nothing in it"),
+            messages.next().unwrap_or("GStreamer finds nothing in it"),
         ));
     };
     let has = |kind: &str| {
@@ -118,9 +119,9 @@ fn piped(path: &Path, description: &str, skip: u64, most: u64) -> Result<Vec<u8>
         return Err(Error::broken(path, "no pipe to gst-launch-1.0"));
     };
     // Errors are read beside, so that neither pipe fills up.
-    let told = std::thread::spawn(move || {
+    let messages = std::thread::spawn(move || {
         let mut text = Vec::new();
-        // What of it could be read is all there is to tell.
+        // What could be read of it is all there is to report.
         let _ = errors.by_ref().take(65_536).read_to_end(&mut text);
         String::from_utf8_lossy(&text).into_owned()
     });
@@ -138,10 +139,10 @@ fn piped(path: &Path, description: &str, skip: u64, most: u64) -> Result<Vec<u8>
         let _ = child.kill();
     }
     let status = child.wait().map_err(|e| Error::broken(path, e))?;
-    let told = told.join().unwrap_or_default();
+    let messages = messages.join().unwrap_or_default();
     let bytes = bytes.map_err(|e| Error::broken(path, e))?;
-    if !enough && (!status.success() || told.contains("ERROR")) {
-        let line = told
+    if !enough && (!status.success() || messages.contains("ERROR")) {
+        let line = messages
             .lines()
             .find(|l| l.contains("ERROR"))
             .unwrap_or("gst-launch-1.0 failed");

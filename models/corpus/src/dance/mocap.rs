@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Captured motion: on any body, warped in time so that it stops where the music beats.
 
 use super::bvh::Bvh;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Endless short videos of people dancing to music, with every truth known.
 //!
 //! A [`Corpus`] makes clip number n as a pure function of its seed and n. A [`Scene`] is a clip

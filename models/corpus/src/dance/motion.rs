@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What moves the bones: a choreography, or motion that was captured.
 
 use super::choreography::Dance;

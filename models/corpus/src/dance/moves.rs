@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The move grammar: what a dancer does on each count of each move.
 
 use super::arms::*;

@@ -1,4 +1,5 @@
-//! Songs: the made-up bands of [`crate::audio`], or a folder of the user's music.
+// SPDX-License-Identifier: MPL-2.0
+//! Songs: the synthetic bands of [`crate::audio`], or a folder of the user's music.
 
 use super::media;
 use super::pulse::Pulse;
@@ -86,7 +87,7 @@ type Slot = Mutex<Option<Arc<Song>>>;
 pub struct Songs {
     source: Source,
     rate: u32,
-    seen: Mutex<VecDeque<(u64, Arc<Slot>)>>,
+    recent: Mutex<VecDeque<(u64, Arc<Slot>)>>,
 }
 
 /// Endings of files that are music.
@@ -113,7 +114,7 @@ impl Songs {
         Self {
             source,
             rate,
-            seen: Mutex::default(),
+            recent: Mutex::default(),
         }
     }
 
@@ -132,15 +133,15 @@ impl Songs {
     pub fn song(&self, number: u64) -> Result<Arc<Song>, Error> {
         let slot = {
             // A thread that panicked left the list as it was.
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, slot)) = seen.iter().find(|s| s.0 == number) {
+            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, slot)) = recent.iter().find(|s| s.0 == number) {
                 slot.clone()
             } else {
-                if seen.len() >= REMEMBERED {
-                    seen.pop_front();
+                if recent.len() >= REMEMBERED {
+                    recent.pop_front();
                 }
                 let slot = Arc::<Slot>::default();
-                seen.push_back((number, slot.clone()));
+                recent.push_back((number, slot.clone()));
                 slot
             }
         };
@@ -188,10 +189,10 @@ fn played(generator: &Generator, number: u64, rate: u32) -> Result<Song, Error> 
     )))
 }
 
-/// A recording, with the onsets and beats that the rhythm analyser hears in the whole of it.
+/// A recording, with the onsets and beats that the rhythm analyser finds in the whole of it.
 fn recorded(path: &Path, rate: u32) -> Result<Song, Error> {
     let samples = media::audio(path, rate, 0.0, LONGEST)?;
-    let (onsets, beats) = heard(&samples, rate).map_err(|e| Error::broken(path, e))?;
+    let (onsets, beats) = analyse(&samples, rate).map_err(|e| Error::broken(path, e))?;
     let meter = beats
         .iter()
         .map(|b| b.bar_position)
@@ -215,14 +216,14 @@ fn recorded(path: &Path, rate: u32) -> Result<Song, Error> {
         meter,
         tempo,
     )
-    .ok_or_else(|| Error::broken(path, "no beat is heard in it"))
+    .ok_or_else(|| Error::broken(path, "no beat was found in it"))
 }
 
-/// Onsets and beats of samples, heard offline.
+/// Onsets and beats of samples, detected offline.
 ///
 /// # Errors
 /// When the rate is too low.
-pub fn heard(samples: &[f32], rate: u32) -> Result<(Vec<f64>, Vec<Beat>), analyzer::Error> {
+pub fn analyse(samples: &[f32], rate: u32) -> Result<(Vec<f64>, Vec<Beat>), analyzer::Error> {
     let config = analyzer::Config {
         onset: onset::Config {
             rate,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The beats of music as a ruler for motion: any position in beats has its instant.
 
 /// Beats without gaps, and bars.

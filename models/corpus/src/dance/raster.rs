@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Which triangle is seen at each sample of a picture.
 //!
 //! A rasteriser of our own: `euc` and its like shade fragments, whereas exact flow needs to know

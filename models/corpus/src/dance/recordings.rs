@@ -1,5 +1,6 @@
-//! Real videos of dancing, with the same interface as made-up ones: what is not known of them is
-//! empty, and their beats are those that the rhythm analyser hears.
+// SPDX-License-Identifier: MPL-2.0
+//! Real videos of dancing, with the same interface as synthetic ones: what is not known of them is
+//! empty, and their beats are those that the rhythm analyser finds.
 
 use super::clip::{Beat, Clip, Frames, Info, Lock};
 use super::skeleton::JOINTS;
@@ -194,7 +195,7 @@ impl Recordings {
         }
         let mut samples = media::audio(path, rate, start, seconds)?;
         samples.resize((seconds * f64::from(rate)).round() as usize, 0.0);
-        let (onsets, beats) = music::heard(&samples, rate).map_err(|e| Error::broken(path, e))?;
+        let (onsets, beats) = music::analyse(&samples, rate).map_err(|e| Error::broken(path, e))?;
         let mut gaps: Vec<f64> = beats.windows(2).map(|w| w[1].time - w[0].time).collect();
         gaps.sort_by(f64::total_cmp);
         let beat = |b: &crate::audio::Beat| Beat {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Tests on small folders in the sets' layouts, made with GStreamer's own test sources.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A clip before it is drawn.
 
 use super::anny::Shape;

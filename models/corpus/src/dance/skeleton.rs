@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A dancer's bones: one skeleton for every body, every move and every motion capture.
 //!
 //! Metres, y up; the dancer looks along +z and has its left at +x. A pose gives each bone's

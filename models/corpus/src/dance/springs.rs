@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What swings behind a body: skirts, hair, sleeves, trouser legs, each as one damped spring.
 
 use super::motion::Motion;

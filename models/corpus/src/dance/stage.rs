@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A dancer before a backdrop: pictures, and what is true of each of their pixels.
 //!
 //! Every pixel of a frame shows a point of a triangle, or of floor or wall. The same point in
@@ -5,8 +6,8 @@
 //! exact to floating-point precision, also below a pixel. A point is occluded in the other frame
 //! if it is outside of it or something else is seen where it lies.
 
-use super::backdrop::{Backdrop, Place};
-use super::camera::{Camera, Movement, Sight};
+use super::backdrop::{Backdrop, Surface};
+use super::camera::{Camera, Movement, Projection};
 use super::motion::Motion;
 use super::raster::{Buffer, shares};
 use super::skeleton::*;
@@ -69,9 +70,9 @@ pub struct Moment {
     points: Vec<Vec3A>,
     lit: Vec<Vec3A>,
     screen: Vec<[f32; 3]>,
-    sight: Sight,
-    seen: Buffer,
-    places: Arc<Vec<Place>>,
+    projection: Projection,
+    visible: Buffer,
+    surfaces: Arc<Vec<Surface>>,
     /// Bones that cast shadows: from, to, thickness.
     bones: Vec<(Vec3, Vec3, f32)>,
     /// Columns and rows of the joints in pixels.
@@ -81,7 +82,7 @@ pub struct Moment {
 /// Buffers that are used again from frame to frame.
 pub struct Brush {
     samples: Buffer,
-    still: Option<Arc<Vec<Place>>>,
+    still: Option<Arc<Vec<Surface>>>,
     screen: Vec<[f32; 3]>,
     sum: Vec<Vec3>,
 }
@@ -98,16 +99,17 @@ impl Stage {
         }
     }
 
-    fn sight(&self, time: f32, dancer: Vec3) -> Sight {
-        self.camera.sight(time, dancer, self.size[0], self.size[1])
+    fn projection(&self, time: f32, dancer: Vec3) -> Projection {
+        self.camera
+            .projection(time, dancer, self.size[0], self.size[1])
     }
 
-    fn places(&self, sight: &Sight) -> Vec<Place> {
+    fn surfaces(&self, projection: &Projection) -> Vec<Surface> {
         let [height, width] = self.size;
         let middle = |k: usize| k as f32 + 0.5;
         let pixels = (0..height * width).map(|n| (middle(n % width), middle(n / width)));
         pixels
-            .map(|(x, y)| self.backdrop.look(sight, x, y))
+            .map(|(x, y)| self.backdrop.surface(projection, x, y))
             .collect()
     }
 
@@ -119,18 +121,18 @@ impl Stage {
     pub fn moment(&self, frame: usize, brush: &mut Brush) -> Moment {
         let time = self.time(frame);
         let pose = self.motion.pose(&self.figure, f64::from(time));
-        let sight = self.sight(time, pose.root);
+        let projection = self.projection(time, pose.root);
         let (points, lit) = self.skin(&pose, time);
-        let screen: Vec<[f32; 3]> = points.iter().map(|&p| sight.project(p)).collect();
-        let mut seen = Buffer::new(self.size[1], self.size[0]);
-        seen.draw(&self.mesh.faces, &screen, 1.0);
-        let places = if self.camera.movement == Movement::Still {
+        let screen: Vec<[f32; 3]> = points.iter().map(|&p| projection.project(p)).collect();
+        let mut visible = Buffer::new(self.size[1], self.size[0]);
+        visible.draw(&self.mesh.faces, &screen, 1.0);
+        let surfaces = if self.camera.movement == Movement::Still {
             let still = brush
                 .still
-                .get_or_insert_with(|| Arc::new(self.places(&sight)));
+                .get_or_insert_with(|| Arc::new(self.surfaces(&projection)));
             still.clone()
         } else {
-            Arc::new(self.places(&sight))
+            Arc::new(self.surfaces(&projection))
         };
         let joints = self.figure.joints(&pose);
         let scale = self.figure.height() / 1.7;
@@ -141,15 +143,15 @@ impl Stage {
         Moment {
             bones: bones.collect(),
             joints: joints.map(|p| {
-                let [x, y, _] = sight.project(p.into());
+                let [x, y, _] = projection.project(p.into());
                 [x, y]
             }),
             points,
             lit,
             screen,
-            sight,
-            seen,
-            places,
+            projection,
+            visible,
+            surfaces,
         }
     }
 
@@ -206,8 +208,8 @@ impl Stage {
         if self.shutter <= 0.0 {
             let mut picture = vec![Vec3::ZERO; self.size[0] * self.size[1]];
             let shot = Shot {
-                sight: &now.sight,
-                places: &now.places,
+                projection: &now.projection,
+                surfaces: &now.surfaces,
                 bones: &now.bones,
                 lit: &now.lit,
             };
@@ -225,28 +227,28 @@ impl Stage {
             let still = self.camera.movement == Movement::Still;
             let time = self.time(frame) + part / self.fps;
             let root = now.bones[0].0.lerp(next.bones[0].0, part);
-            let sight = if still {
-                now.sight
+            let projection = if still {
+                now.projection
             } else {
-                self.sight(time, root)
+                self.projection(time, root)
             };
             screen.clear();
             let points = now.points.iter().zip(&next.points);
-            screen.extend(points.map(|(&a, &b)| sight.project(a + (b - a) * part)));
+            screen.extend(points.map(|(&a, &b)| projection.project(a + (b - a) * part)));
             let bones: Vec<_> = now
                 .bones
                 .iter()
                 .zip(&next.bones)
                 .map(|(a, b)| (a.0.lerp(b.0, part), a.1.lerp(b.1, part), a.2))
                 .collect();
-            let places = if still {
-                now.places.clone()
+            let surfaces = if still {
+                now.surfaces.clone()
             } else {
-                Arc::new(self.places(&sight))
+                Arc::new(self.surfaces(&projection))
             };
             let shot = Shot {
-                sight: &sight,
-                places: &places,
+                projection: &projection,
+                surfaces: &surfaces,
                 bones: &bones,
                 lit: &now.lit,
             };
@@ -268,7 +270,7 @@ impl Stage {
             if self.is_bar(y) {
                 continue;
             }
-            let place = &shot.places[n];
+            let place = &shot.surfaces[n];
             let mut behind = None;
             let mut colour = Vec3::ZERO;
             for k in 0..SAMPLES * SAMPLES {
@@ -318,7 +320,7 @@ impl Stage {
             other => other,
         };
         let material = &self.look.materials[usize::from(material)];
-        material.colour(at, 1.0 / (near * shot.sight.focal)) * Vec3::from(light)
+        material.colour(at, 1.0 / (near * shot.projection.focal)) * Vec3::from(light)
     }
 
     fn is_bar(&self, row: usize) -> bool {
@@ -338,25 +340,25 @@ impl Stage {
             if self.is_bar(n / width) {
                 continue;
             }
-            let face = from.seen.face[n];
+            let face = from.visible.face[n];
             let goal = if face > 0 {
                 let face = &self.mesh.faces[face as usize - 1];
                 let s = shares(face.v.map(|v| from.screen[v as usize]), x, y);
                 let [a, b, c] = face.v.map(|v| to.points[v as usize]);
-                to.sight.project(a * s[0] + b * s[1] + c * s[2])
+                to.projection.project(a * s[0] + b * s[1] + c * s[2])
             } else if still {
-                [x, y, from.places[n].near]
+                [x, y, from.surfaces[n].near]
             } else {
-                to.sight.project(from.places[n].point)
+                to.projection.project(from.surfaces[n].point)
             };
             right[n] = goal[0] - x;
             down[n] = goal[1] - y;
-            occluded[n] = !self.is_seen(to, from.seen.face[n], goal);
+            occluded[n] = !self.is_visible(to, from.visible.face[n], goal);
         }
     }
 
     /// Whether a point of a face (0: of the backdrop) is seen in a frame.
-    fn is_seen(&self, frame: &Moment, face: u32, [x, y, near]: [f32; 3]) -> bool {
+    fn is_visible(&self, frame: &Moment, face: u32, [x, y, near]: [f32; 3]) -> bool {
         let [height, width] = self.size;
         if !(x >= 0.0 && y >= 0.0 && x < width as f32 && y < height as f32) {
             return false;
@@ -365,7 +367,7 @@ impl Stage {
         if self.is_bar(row) {
             return false;
         }
-        let other = frame.seen.face[row * width + column];
+        let other = frame.visible.face[row * width + column];
         if other == 0 {
             // Nothing before it: a dancer's edge that falls between samples, or the backdrop.
             return true;
@@ -379,14 +381,14 @@ impl Stage {
         } else {
             THICK
         };
-        1.0 / near - 1.0 / frame.seen.near[row * width + column] < room
+        1.0 / near - 1.0 / frame.visible.near[row * width + column] < room
     }
 
     /// Part labels of a frame: 0 the backdrop, else 1 + the bone.
     pub fn parts(&self, now: &Moment, parts: &mut [u8]) {
         let width = self.size[1];
         for (n, part) in parts.iter_mut().enumerate() {
-            *part = match now.seen.face[n] {
+            *part = match now.visible.face[n] {
                 0 => 0,
                 _ if self.is_bar(n / width) => 0,
                 face => self.mesh.faces[face as usize - 1].part,
@@ -397,8 +399,8 @@ impl Stage {
 
 /// A picture being taken.
 struct Shot<'a> {
-    sight: &'a Sight,
-    places: &'a [Place],
+    projection: &'a Projection,
+    surfaces: &'a [Surface],
     bones: &'a [(Vec3, Vec3, f32)],
     lit: &'a [Vec3A],
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Skin, hair and clothes: makes a body into a mesh with materials.
 
 use super::body::{Body, Layer};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Random scenes.
 
 use serde::Deserialize;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What becomes of pictures between the light and us: unsharpness, light that changes, gamma, noise
 //! and compression.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Figures of thin limbs that swing about their joints.
 
 use super::geometry::{Affine, Part, Point, Shape, scale};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Pairs in a folder, as the usual data sets lay them out.
 
 use std::collections::{BTreeMap, BTreeSet};

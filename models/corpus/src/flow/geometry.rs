@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Where things are and how they bend.
 
 use crate::random::Random;

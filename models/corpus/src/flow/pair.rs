@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Pairs of frames with the flow between them.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Pictures and flows, and the files they come in.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Scenes whose motion is known: textured layers before one another, each with its own.
 //!
 //! A layer has coordinates of its own. Where it is at an instant is an affine transformation from

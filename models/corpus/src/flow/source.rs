@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Where pairs of frames come from: synthetic scenes, and folders.
 
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub trait Source: Send + Sync {
     fn about(&self) -> String;
 }
 
-/// Pairs made up from textured layers.
+/// Pairs synthesised from textured layers.
 pub struct Procedural {
     recipe: Recipe,
     held_out: Recipe,
@@ -133,7 +134,7 @@ impl Source for Procedural {
             0 => "no photographs".to_owned(),
             n => format!("{n} photographs of the user's"),
         };
-        format!("procedural pairs, made while training from made-up textures and {photos}")
+        format!("procedural pairs, made while training from synthetic textures and {photos}")
     }
 }
 
@@ -374,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_part_in_any_position_moves_as_it_shows() {
-        // A picture that moves by (2, 1), and tells where each pixel is.
+        // A picture that moves by (2, 1), whose colours say where each pixel is.
         let pixel = |x: usize, y: usize| [(16 * x) as u8, (16 * y) as u8, 7];
         let size = |pixels, width, height| Picture {
             width,

@@ -1,4 +1,5 @@
-//! Textures made up by several processes, so that no photographs are needed.
+// SPDX-License-Identifier: MPL-2.0
+//! Synthetic textures of several kinds, so that no photographs are needed.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

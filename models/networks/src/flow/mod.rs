@@ -1,4 +1,5 @@
-//! The network that sees motion.
+// SPDX-License-Identifier: MPL-2.0
+//! Dense optical flow.
 
 use anyhow::{Context, Result, bail, ensure};
 use ndarray::{Array4, ArrayD, IxDyn};
@@ -59,7 +60,7 @@ pub struct Decoder {
     /// Their dilations; 1 where none are given.
     #[serde(default)]
     pub dilations: Vec<usize>,
-    /// Whether each convolution sees all that the ones before saw and said (Huang et al. 2017).
+    /// Whether each convolution takes the inputs and outputs of all before it (Huang et al. 2017).
     #[serde(default)]
     pub dense: bool,
     /// What makes one decoder serve all levels; none for a decoder for each.
@@ -73,7 +74,7 @@ pub struct Decoder {
 pub struct Shared {
     /// Channels that are compared. Warping takes as long as they are many.
     pub keys: usize,
-    /// Channels of the first frame that the decoder sees. ONNX Runtime is fastest where these, two
+    /// Channels of the first frame that the decoder takes. ONNX Runtime is fastest where these, two
     /// of flow and the (2·reach + 1)² costs are a multiple of 16 together.
     pub features: usize,
 }
@@ -97,7 +98,7 @@ impl Pwc {
         [width, height].map(|n| n.div_ceil(1 << self.finest))
     }
 
-    /// Checks what cannot be seen from the types.
+    /// Checks what the types do not.
     ///
     /// # Errors
     /// Naming the setting that makes no sense.
@@ -158,7 +159,7 @@ impl Pwc {
     /// Input pixels in a unit of flow at a level.
     fn unit(&self, level: usize) -> f32 {
         match self.decoder.shared {
-            // A decoder that serves all levels must see the same numbers at each.
+            // A decoder that serves all levels must take the same shapes at each.
             Some(_) => (1 << level) as f32,
             None => UNIT,
         }
@@ -232,7 +233,7 @@ impl Pwc {
         Ok(pyramid)
     }
 
-    /// What a decoder sees: costs, the first frame's features, and what the coarser level said.
+    /// What a decoder takes: costs, the first frame's features, and the coarser level's flow.
     fn compare<G: Ops>(
         &self,
         scope: &Scope<G>,
@@ -257,20 +258,20 @@ impl Pwc {
         }
         let costs = g.leaky_relu(&cost_volume(g, &a, &b, self.reach)?, SLOPE)?;
         let nothing;
-        let mut seen = vec![&costs];
+        let mut parts = vec![&costs];
         match (coarser, self.decoder.shared) {
             (Some((flow, handed)), _) => {
-                seen.extend([&features, flow]);
-                seen.extend(handed);
+                parts.extend([&features, flow]);
+                parts.extend(handed);
             }
             (None, Some(_)) => {
-                // A decoder that serves all levels sees a flow of zero at the coarsest.
+                // A decoder that serves all levels takes a flow of zero at the coarsest.
                 nothing = g.scale(&g.slice(first, 1, 0, Some(2))?, 0.0)?;
-                seen.extend([&features, &nothing]);
+                parts.extend([&features, &nothing]);
             }
             (None, None) => {}
         }
-        g.concat(&seen, 1)
+        g.concat(&parts, 1)
     }
 
     /// What a decoder thinks, before it says the flow.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The networks are as published, and compute what they say.
 
 use super::*;

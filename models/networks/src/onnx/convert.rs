@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Smaller numbers: float16, and int8 between QuantizeLinear and DequantizeLinear.
 
 use super::Recorded;
@@ -5,7 +6,7 @@ use super::proto::{Attribute, DataType, Graph, Node, Tensor};
 use anyhow::{Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The smallest and largest value seen where an activation enters a product.
+/// The smallest and largest value where an activation enters a product.
 pub type Ranges = BTreeMap<String, (f32, f32)>;
 
 /// What stays in float32 in a float16 graph: GridSample's coordinates need it, and sums of many
@@ -154,8 +155,8 @@ pub fn activations(recorded: &Recorded) -> BTreeSet<String> {
 pub fn with_outputs(recorded: &Recorded, names: &BTreeSet<String>) -> Graph {
     let mut graph = recorded.graph.clone();
     for name in names {
-        let seen = |values: &[super::proto::ValueInfo]| values.iter().any(|v| v.name == *name);
-        if !seen(&graph.output) && !seen(&graph.input) {
+        let named = |values: &[super::proto::ValueInfo]| values.iter().any(|v| v.name == *name);
+        if !named(&graph.output) && !named(&graph.input) {
             graph.output.push(super::proto::ValueInfo {
                 name: name.clone(),
                 r#type: Some(super::proto::Type {

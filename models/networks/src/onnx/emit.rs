@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The interpreter that writes a network down as an ONNX graph.
 
 use super::proto::{self, Attribute, DataType, Dimension, Extent, Node, Tensor, ValueInfo};

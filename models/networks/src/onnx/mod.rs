@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Networks as ONNX files.
 
 pub mod convert;

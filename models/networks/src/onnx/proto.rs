@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The messages of an ONNX file, as far as we write them: field numbers from onnx.proto, IR 8.
 
 use prost::Message;

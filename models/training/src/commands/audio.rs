@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `audio preview` shows what a generator makes: sound files, labels, pictures, and how SuperFlux does
 //! on it.
 
@@ -10,7 +11,7 @@ use dance_rhythm::onset::{self, Detector, Event, Method};
 use realfft::RealFftPlanner;
 
 use dance_corpus::audio::effects::{peak, rms};
-use dance_corpus::audio::truth::{BANDS, Hearing};
+use dance_corpus::audio::truth::{BANDS, OctaveBands};
 use dance_corpus::audio::{Clip, Config, Generator};
 use dance_corpus::{Error, Split, files};
 
@@ -216,13 +217,13 @@ impl Score {
                 2.0 * pairs.len() as f64 / all as f64
             }
         });
-        let mut hearing = Hearing::new(clip.rate);
+        let mut octaves = OctaveBands::new(clip.rate);
         let mut flat = [0; 2];
         for (onset, missed) in clip.onsets.iter().zip(missed) {
             let at = (onset * f64::from(clip.rate)) as usize;
-            let before = hearing.before(&clip.samples, at);
-            let after = hearing.energy(&clip.samples, at);
-            // What is 70 dB below the rest is no octave to be heard in.
+            let before = octaves.before(&clip.samples, at);
+            let after = octaves.energy(&clip.samples, at);
+            // What is 70 dB below the rest is no audible octave.
             let least = 1e-7 * after.iter().sum::<f32>();
             if !(0..BANDS).any(|b| after[b] > least && after[b] >= 2.0 * before[b]) {
                 flat[0] += 1;

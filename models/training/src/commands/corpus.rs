@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `corpus preview`: contact sheets to look at; `corpus write`: clips in a folder; `corpus pairs`:
 //! frames with the flow between them; `corpus import`: clips cut out of recorded videos.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `corpus report`: what the clips are like, measured.
 
 use super::corpus::Choice;
@@ -31,7 +32,7 @@ pub struct Report {
 const HIT: f64 = 0.05;
 
 /// What is kept of a clip.
-struct Seen {
+struct Measured {
     genre: String,
     lock: Lock,
     style: String,
@@ -90,10 +91,10 @@ impl Report {
     pub fn run(&self) -> anyhow::Result<String> {
         let corpus = self.choice.corpus()?;
         let first = self.choice.first;
-        let seen = parallel(self.count, self.threads, |n| look(&corpus, first + n))?;
+        let clips = parallel(self.count, self.threads, |n| measure(&corpus, first + n))?;
         let mut text = String::new();
-        rhythm(&seen, &mut text)?;
-        variety(&seen, &mut text)?;
+        rhythm(&clips, &mut text)?;
+        variety(&clips, &mut text)?;
         if self.drawn > 0 {
             self.flow(&mut text)?;
             self.speed(&corpus, &mut text)?;
@@ -162,7 +163,7 @@ impl Report {
     }
 }
 
-/// Processor time of this process in user code, where Linux tells it.
+/// Processor time of this process in user code, where Linux reports it.
 fn processor_seconds() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The fields after the name, which may hold anything, in units of 10 ms: proc(5).
@@ -170,7 +171,7 @@ fn processor_seconds() -> Option<f64> {
     ticks.parse::<f64>().ok().map(|t| t / 100.0)
 }
 
-fn look(corpus: &Corpus, index: u64) -> Result<Seen, Error> {
+fn measure(corpus: &Corpus, index: u64) -> Result<Measured, Error> {
     let scene = corpus.scene(index)?;
     let stops = scene.stops();
     let beats: Vec<f64> = scene.info.beats.iter().map(|b| b.time).collect();
@@ -181,7 +182,7 @@ fn look(corpus: &Corpus, index: u64) -> Result<Seen, Error> {
         print.extend(small(&frames));
     }
     let info = scene.info;
-    Ok(Seen {
+    Ok(Measured {
         genre: info.genre,
         lock: info.lock,
         style: info.style,
@@ -225,18 +226,18 @@ fn small(frames: &Frames) -> Vec<f32> {
 }
 
 /// Share of stops on beats, by stops, with chance; for each genre, and for dances that are off.
-fn rhythm(seen: &[Seen], text: &mut String) -> anyhow::Result<()> {
+fn rhythm(clips: &[Measured], text: &mut String) -> anyhow::Result<()> {
     writeln!(
         text,
         "rhythm: minima of the joints' speed within 50 ms of a beat, against circular shifts"
     )?;
-    let mut line = |name: &str, choice: &dyn Fn(&Seen) -> bool| {
-        let of: Vec<&Seen> = seen.iter().filter(|s| choice(s)).collect();
+    let mut line = |name: &str, choice: &dyn Fn(&Measured) -> bool| {
+        let of: Vec<&Measured> = clips.iter().filter(|s| choice(s)).collect();
         let stops: usize = of.iter().map(|s| s.stops).sum();
         if stops == 0 {
             return Ok(());
         }
-        let mean = |value: &dyn Fn(&Seen) -> f64| {
+        let mean = |value: &dyn Fn(&Measured) -> f64| {
             of.iter().map(|s| s.stops as f64 * value(s)).sum::<f64>() / stops as f64
         };
         writeln!(
@@ -247,7 +248,7 @@ fn rhythm(seen: &[Seen], text: &mut String) -> anyhow::Result<()> {
             of.len()
         )
     };
-    let matched = |s: &Seen| s.lock == Lock::Matched;
+    let matched = |s: &Measured| s.lock == Lock::Matched;
     for genre in genres::shipped()? {
         line(&genre.name, &|s| matched(s) && s.genre == genre.name)?;
     }
@@ -262,25 +263,26 @@ fn rhythm(seen: &[Seen], text: &mut String) -> anyhow::Result<()> {
 /// Clips this alike, of 255 on average over their small pictures, are duplicates.
 const ALIKE: f32 = 1.0;
 
-fn variety(seen: &[Seen], text: &mut String) -> std::fmt::Result {
-    let count = |of: &dyn Fn(&Seen) -> String| {
+fn variety(clips: &[Measured], text: &mut String) -> std::fmt::Result {
+    let count = |of: &dyn Fn(&Measured) -> String| {
         let mut all: BTreeMap<String, usize> = BTreeMap::new();
-        seen.iter()
+        clips
+            .iter()
             .for_each(|s| *all.entry(of(s)).or_default() += 1);
         all
     };
-    let moves: BTreeSet<&str> = seen
+    let moves: BTreeSet<&str> = clips
         .iter()
         .filter(|s| !s.captured)
         .flat_map(|s| s.moves.iter().map(|m| m.split('/').next().unwrap_or(m)))
         .collect();
-    let variations: BTreeSet<&String> = seen.iter().flat_map(|s| &s.moves).collect();
-    let tempi = seen.iter().map(|s| s.tempo);
+    let variations: BTreeSet<&String> = clips.iter().flat_map(|s| &s.moves).collect();
+    let tempi = clips.iter().map(|s| s.tempo);
     writeln!(
         text,
         "variety of {} clips: {} people, {} genres, {} moves ({} with variations and recordings), \
          {} views, {} songs, {} styles, {:.0} to {:.0} bpm",
-        seen.len(),
+        clips.len(),
         count(&|s| s.person.to_string()).len(),
         count(&|s| s.genre.clone()).len(),
         moves.len(),
@@ -300,8 +302,8 @@ fn variety(seen: &[Seen], text: &mut String) -> std::fmt::Result {
         writeln!(text, "  {name}: {}", list.join(", "))?;
     }
     let (mut nearest, mut alike, mut which) = (f32::MAX, 0, (0, 0));
-    for (n, a) in seen.iter().enumerate() {
-        for (m, b) in seen[..n].iter().enumerate() {
+    for (n, a) in clips.iter().enumerate() {
+        for (m, b) in clips[..n].iter().enumerate() {
             let limit = nearest.max(ALIKE);
             if let Some(distance) = distance(&a.print, &b.print, limit) {
                 alike += usize::from(distance < ALIKE);

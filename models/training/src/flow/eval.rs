@@ -1,4 +1,5 @@
-//! `flow eval` and `flow list`: how well a network sees the motion in a folder of pairs.
+// SPDX-License-Identifier: MPL-2.0
+//! `flow eval` and `flow list`: how well a network estimates the flow of a folder of pairs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -157,12 +158,12 @@ impl Eval {
     pub fn run(&self) -> Result<String> {
         let entries = folder::find(&self.folder)?;
         let mut model = self.model.as_deref().map(Model::load).transpose()?;
-        let (mut still, mut seen) = (Errors::default(), Errors::default());
+        let (mut still, mut found) = (Errors::default(), Errors::default());
         for entry in &entries {
             let pair = entry.load()?;
             still.add(&pair.flow.still(), &pair);
             if let Some(model) = &mut model {
-                seen.add(&model.flow(&pair)?, &pair);
+                found.add(&model.flow(&pair)?, &pair);
             }
         }
         ensure!(
@@ -186,7 +187,7 @@ impl Eval {
         );
         if let Some(path) = &self.model {
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            write!(text, "\n{}", seen.line(&name))?;
+            write!(text, "\n{}", found.line(&name))?;
         }
         Ok(text)
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The task `flow`: dense optical flow.
 //!
 //! Learns from pairs of frames that are made while it trains, with exact truth; see [`dance_corpus::flow`].
@@ -121,7 +122,7 @@ impl FlowTask {
         &self.procedural
     }
 
-    /// Made-up pairs.
+    /// Synthetic pairs.
     pub fn procedural(&self) -> &Procedural {
         &self.procedural
     }

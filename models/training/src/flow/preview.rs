@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `flow preview` and `flow pairs`: pairs to look at, and pairs as files.
 
 use std::fs;
@@ -15,7 +16,7 @@ use dance_corpus::flow::pair::Pair;
 use dance_corpus::flow::picture::Picture;
 use dance_corpus::flow::source::Source;
 
-/// Which made-up pairs.
+/// Which synthetic pairs.
 #[derive(clap::Args, Debug)]
 pub struct Choice {
     /// How many.
@@ -84,7 +85,7 @@ impl Pairs {
 }
 
 /// `flow preview`: a sheet with a line for each pair: first frame, second frame, flow, and the flow
-/// that a network sees. In the flow the hue is the direction (right is red, left cyan), white is
+/// that a network finds. In the flow the hue is the direction (right is red, left cyan), white is
 /// still, and the deepest colour is the pair's own fastest.
 #[derive(clap::Args, Debug)]
 pub struct Preview {
@@ -156,10 +157,10 @@ impl Preview {
                 errors.mean()
             );
             if let Some(model) = &mut model {
-                let seen = model.flow(pair)?;
-                row.push(seen.colours(longest));
+                let found = model.flow(pair)?;
+                row.push(found.colours(longest));
                 let mut errors = Errors::default();
-                errors.add(&seen, pair);
+                errors.add(&found, pair);
                 line += &format!(", EPE {:6.2}", errors.mean());
             }
             lines.push(line);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The task's stages, sources, loss and figures.
 
 use super::*;
@@ -185,7 +186,7 @@ fn limbs_count_as_much_more_as_is_asked_for() {
         |limbs: f32| task(&CONFIG.replace("textures = 8", &format!("limbs = {limbs:?}"))).unwrap();
     let batch = task(0.0).batch(Split::Training, 11).unwrap();
     let shape = [2, 64, 64];
-    // The left quarter moves far, where the network that has learned nothing sees next to nothing.
+    // The left quarter moves far, where an untrained network finds next to nothing.
     let left = Array3::from_shape_fn(shape, |(_, _, x)| f32::from(x < 16));
     let truth = Array4::from_shape_fn([2, 2, 64, 64], |(_, axis, _, x)| {
         if axis == 0 && x < 16 { 100.0 } else { 0.0 }

@@ -1,4 +1,5 @@
-//! Clips of training audio as the network sees them, kept in a folder.
+// SPDX-License-Identifier: MPL-2.0
+//! Clips of training audio as the network takes them, kept in a folder.
 //!
 //! To make audio takes longer than to learn from it, so it is made once: each clip is a
 //! safetensors file with its features (float16, frames × [`BANDS`]) and its truth in seconds.
@@ -29,7 +30,7 @@ pub struct Example {
 }
 
 impl Example {
-    /// What the network is to see of `clip`.
+    /// The features and the truth of `clip`.
     pub fn new(clip: &Clip) -> Self {
         let mut bands = LogBands::new(clip.rate);
         let mut framer = Framer::new(bands.frame_len(), f64::from(clip.rate) / FRAME_RATE, 0);
@@ -73,7 +74,7 @@ impl Example {
             let features = file.tensor("features")?;
             ensure!(
                 features.dtype() == Dtype::F16 && features.shape().last() == Some(&BANDS),
-                "the features are not float16 of {BANDS} bands: make the folder anew"
+                "the features are not float16 of {BANDS} bands: make the folder again"
             );
             let (values, _) = features.data().as_chunks();
             Ok(Self {
@@ -231,7 +232,7 @@ mod tests {
         for (a, b) in back.features.iter().zip(&example.features) {
             assert!((a - b).abs() <= 1e-3 * b.abs() + 1e-4);
         }
-        // The click is seen first by the frame that ends after it.
+        // The click is first in the frame that ends after it.
         let level = |n: usize| back.features[n * BANDS..][..BANDS].iter().sum::<f32>();
         assert!(
             level(49) < 1.0 && level(50) > 10.0,

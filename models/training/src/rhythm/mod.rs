@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The task `rhythm`: onsets, beats and downbeats of music.
 //!
 //! Learns from the clips that `dance-train audio features` makes.
@@ -25,7 +26,7 @@ use dance_networks::ops::Ops;
 use dance_networks::rhythm::{DELAY, LABELS, Rhythm};
 use dance_networks::weights;
 
-/// Frames beside the true one are half true: nobody hears a beat to 10 ms.
+/// Frames beside the true one are half true: no listener places a beat within 10 ms.
 const BESIDE: f32 = 0.5;
 /// Bands that a training clip is shifted up or down by, at most; 12 are an octave.
 const SHIFT: i64 = 2;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Small networks, one for each operation, and two composed ones.
 // Each test uses its own part of this.
 #![allow(dead_code)]
@@ -23,7 +24,7 @@ fn port(name: &str, shape: &str) -> Port {
     Port::signal(name, &shape, "")
 }
 
-/// A float32 weight that is nowhere zero or one, so that a bias or scale left out is seen.
+/// A float32 weight that is nowhere zero or one, so that a bias or scale left out shows.
 fn weight<G: Ops>(scope: &Scope<G>, name: &str, shape: &[usize]) -> Result<G::Tensor> {
     scope.weight(name, shape, Init::Normal(0.4))
 }
