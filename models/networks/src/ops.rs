@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The operations a network is written in.
 //!
-//! A network is one generic function over [`Ops`]. Two interpreters run it: [`Torch`](crate::torch)
-//! computes and differentiates, [`Emit`](crate::onnx::Emit) writes the same calls down as an ONNX
-//! graph. There is no second description of a network that could drift away from the first.
+//! A network is one generic function over [`Ops`]. Two interpreters run it: `Torch`, of the crate
+//! `dance-training`, computes and differentiates; [`Emit`](crate::onnx::Emit) writes the same calls
+//! down as an ONNX graph. There is no second description that could drift away from the first.
 //!
 //! Shapes are written `[batch, channels, …]` as in the literature on convolutional networks. An
 //! axis is counted from the front, or from the back when negative.
