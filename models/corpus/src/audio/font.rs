@@ -2,6 +2,7 @@
 //! Notes through a SoundFont, each with its measured attack.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -68,8 +69,18 @@ impl Font {
             });
         }
         let file = std::fs::File::open(path).map_err(|e| Error::broken(path, e))?;
-        let font = SoundFont::new(&mut std::io::BufReader::new(file))
-            .map_err(|e| Error::broken(path, e))?;
+        let name = path.file_name().unwrap_or_default();
+        let mut reader = std::io::BufReader::new(file);
+        Self::parse(&name.to_string_lossy(), &mut reader, rate)
+            .map_err(|reason| Error::broken(path, reason))
+    }
+
+    /// Reads the bytes of a SoundFont 2 file, to be played at `rate` Hz.
+    ///
+    /// # Errors
+    /// What is wrong with it, as [`Font::load`].
+    pub fn parse(name: &str, reader: &mut impl Read, rate: u32) -> Result<Self, String> {
+        let font = SoundFont::new(reader).map_err(|e| e.to_string())?;
         let bank = |bank: i32| -> Vec<u8> {
             let presets = font.get_presets().iter();
             presets
@@ -80,17 +91,16 @@ impl Font {
         let mut drums = bank(128);
         drums.sort_unstable();
         if bank(0).is_empty() || drums.is_empty() {
-            return Err(Error::broken(path, "not a General MIDI set with drums"));
+            return Err("not a General MIDI set with drums".into());
         }
-        let name = path.file_name().unwrap_or_default();
         let font = Self {
-            name: name.to_string_lossy().into_owned(),
+            name: name.to_owned(),
             font: Arc::new(font),
             drums,
             rate,
             tones: Mutex::default(),
         };
-        font.synthesizer().map_err(|e| Error::broken(path, e))?;
+        font.synthesizer().map_err(|e| e.to_string())?;
         Ok(font)
     }
 

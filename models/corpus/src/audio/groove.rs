@@ -131,10 +131,21 @@ fn metre(signature: &str) -> Option<(&'static str, u32, f64)> {
 
 fn read(path: &Path, quarters: f64) -> Result<Vec<Stroke>, Error> {
     let bytes = std::fs::read(path).map_err(|e| Error::broken(path, e))?;
-    let file = Smf::parse(&bytes).map_err(|e| Error::broken(path, e))?;
+    parse(&bytes, quarters).map_err(|reason| Error::broken(path, reason))
+}
+
+/// The strokes of the drums in a Standard MIDI File, in order; a beat has that many quarters.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn parse(bytes: &[u8], quarters: f64) -> Result<Vec<Stroke>, String> {
+    let file = Smf::parse(bytes).map_err(|e| e.to_string())?;
     let Timing::Metrical(ticks) = file.header.timing else {
-        return Err(Error::broken(path, "timed in seconds, not in beats"));
+        return Err("timed in seconds, not in beats".into());
     };
+    if ticks.as_int() == 0 {
+        return Err("0 ticks a quarter".into());
+    }
     let beat = f64::from(ticks.as_int()) * quarters;
     let mut strokes = Vec::new();
     for track in &file.tracks {

@@ -177,6 +177,31 @@ impl Grid {
     }
 }
 
+/// Which instants of a bar are struck: the stronger the likelier, or the other way round with
+/// `syncopation`.
+pub(super) fn rhythm(
+    meter: Meter,
+    density: f64,
+    syncopation: f64,
+    random: &mut Random,
+) -> Vec<f64> {
+    let fine = if meter.name == "7/8" { 1 } else { 2 };
+    let steps = if meter.division == 3 { 3 } else { 2 * fine };
+    let count = meter.beats * steps;
+    let mut out: Vec<f64> = (0..count)
+        .map(|k| f64::from(k) / f64::from(steps))
+        .filter(|&p| {
+            let w = meter.weight(p);
+            let w = w + syncopation * (0.9 - 1.6 * w) * if w < 0.3 { 0.4 } else { 1.0 };
+            random.chance(density * 1.4 * w)
+        })
+        .collect();
+    if out.is_empty() {
+        out.push(f64::from(random.index(meter.beats as usize) as u32));
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use midly::{MetaMessage, MidiMessage, Smf, Timing, TrackEventKind};
 
-use super::compose::{Music, Part, Stroke};
 use super::effects::Amplifier;
 use super::font::Note;
 use super::kit::Piece;
+use super::music::{Music, Part, Stroke};
 use super::score::{Course, Grid, Meter};
 use super::styles::Role;
 use crate::Error;
@@ -98,7 +98,16 @@ fn metre(numerator: u8, denominator_power: u8) -> Option<(Meter, f64)> {
 
 fn read(path: &Path) -> Result<Option<Song>, Error> {
     let bytes = std::fs::read(path).map_err(|e| Error::broken(path, e))?;
-    let file = Smf::parse(&bytes).map_err(|e| Error::broken(path, e))?;
+    let name = path.file_name().unwrap_or_default();
+    parse(&name.to_string_lossy(), &bytes).map_err(|reason| Error::broken(path, reason))
+}
+
+/// The song in a Standard MIDI File; none where it has no single metre or nothing on its beats.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn parse(name: &str, bytes: &[u8]) -> Result<Option<Song>, String> {
+    let file = Smf::parse(bytes).map_err(|e| e.to_string())?;
     let Timing::Metrical(ticks) = file.header.timing else {
         return Ok(None);
     };
@@ -179,11 +188,7 @@ fn read(path: &Path) -> Result<Option<Song>, Error> {
         }
     }
     let song = Song {
-        name: path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned(),
+        name: name.to_owned(),
         meter,
         bpm,
         bars: (last / f64::from(meter.beats) - 0.1).ceil().max(1.0) as usize,

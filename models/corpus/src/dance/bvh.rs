@@ -54,7 +54,11 @@ impl Bvh {
         Self::parse(text).map_err(|reason| Error::broken(path, reason))
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// What is wrong, with the line.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut lines = text.lines().enumerate();
         let mut joints: Vec<Joint> = Vec::new();
         let mut open: Vec<usize> = Vec::new();
@@ -126,7 +130,7 @@ impl Bvh {
                 .and_then(|(_, line)| line.trim().strip_prefix(key));
             let value = found.and_then(|v| v.trim().parse::<f64>().ok());
             value
-                .filter(|v| *v > 0.0)
+                .filter(|v| *v > 0.0 && v.is_finite())
                 .ok_or(format!("no {key} after MOTION"))
         };
         let frames = header("Frames:")? as usize;
