@@ -149,7 +149,7 @@ impl Rhythm {
 }
 
 /// The last `n` elements along an axis: what the next call must know of this one.
-fn last<G: Ops>(g: &G, x: &G::Tensor, axis: i64, n: usize) -> Result<G::Tensor> {
+fn last<G: Ops>(g: &G, x: &G::Tensor, axis: isize, n: usize) -> Result<G::Tensor> {
     g.slice(x, axis, -(n as i64), None)
 }
 
