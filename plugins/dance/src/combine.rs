@@ -114,10 +114,8 @@ pub(crate) trait Combine: ElementImpl<Type: Send + Sync> {
     type State: State;
 
     fn shared(&self) -> &Shared<Self::State>;
-    fn srcpad(&self) -> &gst::Pad;
-    /// The sink of the branch whose media leaves.
-    fn main_sink(&self) -> &gst::Pad;
-    fn other_sink(&self) -> &gst::Pad;
+    /// The sink of the branch whose media leaves, that of the other one, and where it leaves.
+    fn pads(&self) -> [&gst::Pad; 3];
     /// Decides what comes next; `overdue` if the time that it was waited for on the clock has passed.
     fn decide(&self, state: &mut Self::State, overdue: bool) -> Next<Self::State, OutOf<Self>>;
     /// Sends something, with nothing locked.
@@ -129,6 +127,10 @@ pub(crate) trait Combine: ElementImpl<Type: Send + Sync> {
     fn latency(&self, asked: &Asked) -> Latency;
     /// The other branch has been linked or unlinked.
     fn link_changed(&self, state: &mut Self::State, linked: bool);
+
+    fn srcpad(&self) -> &gst::Pad {
+        self.pads()[2]
+    }
 
     fn state(&self) -> MutexGuard<'_, Self::State> {
         lock(&self.shared().state)
@@ -173,7 +175,7 @@ pub(crate) trait Combine: ElementImpl<Type: Send + Sync> {
         crate::element::add_pads(&*obj, pads);
         for (linked, signal) in [(true, "linked"), (false, "unlinked")] {
             let element = obj.downgrade();
-            self.other_sink().connect(signal, false, move |_| {
+            self.pads()[1].connect(signal, false, move |_| {
                 if let Some(element) = element.upgrade() {
                     let this = Self::from_obj(&element);
                     this.link_changed(&mut this.state(), linked);
@@ -269,9 +271,10 @@ pub(crate) trait Combine: ElementImpl<Type: Send + Sync> {
             let mut query = gst::query::Latency::new();
             pad.peer_query(&mut query).then(|| query.result())
         };
-        let linked = self.other_sink().is_linked();
-        let main = ask(self.main_sink());
-        let other = linked.then(|| ask(self.other_sink())).flatten();
+        let [main_sink, other_sink, _] = self.pads();
+        let linked = other_sink.is_linked();
+        let main = ask(main_sink);
+        let other = linked.then(|| ask(other_sink)).flatten();
         let (main_live, min, max) = main.unwrap_or_default();
         let (other_live, other_min, _) = other.unwrap_or_default();
         let latency = Latency {

@@ -358,6 +358,35 @@ macro_rules! list {
     };
 }
 
+/// The functions `properties`, `set_property` and `property` of an `ObjectImpl`: from a list of properties and the field
+/// that has the settings; with what the element answers itself, and what it does after a change.
+macro_rules! functions {
+    ($properties:ident of $settings:ident $(, $name:literal => $value:expr)* $(; changed $changed:expr)?) => {
+        fn properties() -> &'static [glib::ParamSpec] {
+            $properties.specs()
+        }
+
+        fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+            let _changed = $properties.set(&*self.obj(), &self.$settings, value, spec);
+            $(if let Some(both) = _changed {
+                let changed: fn(&Self, &[_; 2]) = $changed;
+                changed(self, &both);
+            })?
+        }
+
+        fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+            match spec.name() {
+                $($name => {
+                    let value: fn(&Self) -> glib::Value = $value;
+                    value(self)
+                })*
+                _ => $properties.get(&self.$settings, spec),
+            }
+        }
+    };
+}
+
+pub(crate) use functions;
 pub(crate) use list;
 
 /// All properties of an element.

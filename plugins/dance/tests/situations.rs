@@ -201,6 +201,48 @@ seeks! {
     a_seek_in_mov_goes_on_paused_with_sound_last: "qtmux" "qtdemux" false Paused;
 }
 
+fn a_retargeted_film_goes_on_after_a_seek(sound_first: bool) {
+    let dir = Dir::new();
+    let sound = "t. ! queue ! fakesink name=sound sync=true";
+    let picture = "r.video_src ! fakesink name=out sync=true";
+    let [first, last] = if sound_first {
+        [sound, picture]
+    } else {
+        [picture, sound]
+    };
+    let pipeline = Playing::new(&format!(
+        "dtwretarget name=r look-ahead=200000000 tee name=t {first} {last} \
+         r.audio_src ! queue ! fakesink sync=true \
+         filesrc location={} ! matroskademux name=d \
+         d.video_0 ! queue ! jpegdec ! r.video_sink \
+         d.audio_0 ! queue ! audioconvert ! t. t. ! queue ! r.audio_sink",
+        film(&dir, "matroskamux").display()
+    ));
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let soon = gst::ClockTime::from_seconds(10);
+    pipeline.state(soon).0.expect("no preroll");
+    let frames = counted(&sink_pad(&pipeline, "out"));
+    for n in 1..3 {
+        let before = frames.load(Ordering::Relaxed);
+        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT;
+        let at = gst::ClockTime::from_seconds(n);
+        pipeline.seek_simple(flags, at).unwrap();
+        wait_until("the picture is frozen after the seek", || {
+            frames.load(Ordering::Relaxed) > before
+        });
+    }
+}
+
+#[test]
+fn a_seek_in_a_retargeted_film_goes_on_with_sound_first() {
+    a_retargeted_film_goes_on_after_a_seek(true);
+}
+
+#[test]
+fn a_seek_in_a_retargeted_film_goes_on_with_sound_last() {
+    a_retargeted_film_goes_on_after_a_seek(false);
+}
+
 // Pausing and waiting.
 
 #[test]
@@ -425,6 +467,34 @@ fn aligned_media_leaves_before_the_end_of_a_segment() {
         assert!(ticks.harness.push_event(event));
         assert_eq!(ticks.harness.buffers_received(), 300, "{type_:?}");
     }
+}
+
+#[test]
+fn late_marks_leave_before_the_end_of_a_segment() {
+    init();
+    let element = gst::ElementFactory::make("markcombiner").build().unwrap();
+    let mut media = gst_check::Harness::with_element(&element, Some("media"), Some("src"));
+    let mut marks = gst_check::Harness::with_element(&element, Some("marks"), None);
+    media.set_live(false);
+    marks.set_live(false);
+    media.set_src_caps_str("video/x-raw,format=GRAY8,width=2,height=5,framerate=25/1");
+    marks.set_src_caps_str("audio/x-raw");
+    marks.push(common::buffer(ms(0), ms(200), &[])).unwrap();
+    media.push(common::buffer(ms(0), ms(40), &[])).unwrap();
+    media.pull().unwrap();
+    let late = common::onset(1, ms(20));
+    marks
+        .push(common::buffer(ms(200), ms(10), &[late]))
+        .unwrap();
+    media.push_event(gst::event::SegmentDone::new(ms(40)));
+    let mut types = Vec::new();
+    while types.last() != Some(&gst::EventType::SegmentDone) {
+        types.push(media.pull_event().unwrap().type_());
+    }
+    assert!(
+        types.contains(&gst::EventType::CustomDownstream),
+        "{types:?}"
+    );
 }
 
 #[test]

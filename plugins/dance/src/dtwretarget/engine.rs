@@ -10,6 +10,7 @@ use super::course::{Course, Settings};
 use super::marksfile::FileMarks;
 use super::record::Record;
 use crate::combine::{self, Pace};
+use crate::delay::same_timestamps;
 
 mod steps;
 
@@ -247,7 +248,9 @@ impl State {
             return;
         };
         if let Some(last) = self.songs.back() {
-            if last.segment == segment {
+            // One that only says where it is, or how long, is no other.
+            let is_same = same_timestamps(Some(&last.segment), Some(&segment));
+            if is_same && last.segment.rate() == segment.rate() {
                 return;
             }
             // No music came in it.

@@ -12,6 +12,7 @@ use super::{Method, marksfile};
 use crate::combine::{Asked, Combine, Latency, Shared};
 use crate::element::{category, metadata, or_post, pad_templates};
 use crate::lock::lock;
+use crate::property::functions;
 
 mod pads;
 mod properties;
@@ -43,16 +44,8 @@ impl Combine for DtwRetarget {
         &self.shared
     }
 
-    fn srcpad(&self) -> &gst::Pad {
-        &self.video_src
-    }
-
-    fn main_sink(&self) -> &gst::Pad {
-        &self.video_sink
-    }
-
-    fn other_sink(&self) -> &gst::Pad {
-        &self.audio_sink
+    fn pads(&self) -> [&gst::Pad; 3] {
+        [&self.video_sink, &self.audio_sink, &self.video_src]
     }
 
     fn decide(&self, state: &mut State, overdue: bool) -> Next {
@@ -248,20 +241,7 @@ impl ObjectSubclass for DtwRetarget {
 }
 
 impl ObjectImpl for DtwRetarget {
-    fn properties() -> &'static [glib::ParamSpec] {
-        PROPERTIES.specs()
-    }
-
-    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
-        PROPERTIES.set(&*self.obj(), &self.settings, value, spec);
-    }
-
-    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
-        match spec.name() {
-            "stats" => self.stats().to_value(),
-            _ => PROPERTIES.get(&self.settings, spec),
-        }
-    }
+    functions! { PROPERTIES of settings, "stats" => |this| this.stats().to_value() }
 
     fn constructed(&self) {
         self.parent_constructed();

@@ -17,6 +17,7 @@ use crate::hoof::{self, Status};
 use crate::lock::lock;
 use crate::model::{self, ModelSlot, ModelState};
 use crate::pads::{self, Guarded};
+use crate::property::functions;
 use crate::upstream::is_live;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
@@ -480,23 +481,13 @@ impl ObjectSubclass for HoofFlow {
 }
 
 impl ObjectImpl for HoofFlow {
-    fn properties() -> &'static [glib::ParamSpec] {
-        PROPERTIES.specs()
-    }
-
-    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
-        PROPERTIES.set(&*self.obj(), &self.settings, value, spec);
-    }
-
-    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
-        match spec.name() {
-            "active-execution-provider" => {
-                let loaded = self.model.loaded();
-                loaded.as_ref().map(Loaded::provider).to_value()
-            }
-            "stats" => self.stats().to_value(),
-            _ => PROPERTIES.get(&self.settings, spec),
-        }
+    functions! {
+        PROPERTIES of settings,
+        "active-execution-provider" => |this| {
+            let loaded = this.model.loaded();
+            loaded.as_ref().map(Loaded::provider).to_value()
+        },
+        "stats" => |this| this.stats().to_value()
     }
 
     fn constructed(&self) {

@@ -406,18 +406,19 @@ impl State {
                 }
             }
             gst::EventView::Tag(_) => return vec![Out::Event(media.tags.pass(event))],
-            gst::EventView::Eos(_) => {
+            gst::EventView::Eos(_) | gst::EventView::SegmentDone(_) => {
                 let mut items = asides(media, marks, gst::ClockTime::MAX);
                 let end = media.end.unwrap_or_default();
-                for SourceMarks { source, marks } in
-                    marks.pending.take_before(end, media.segment.as_ref())
-                {
+                let late = marks.pending.take_before(end, media.segment.as_ref());
+                for SourceMarks { source, marks } in late {
                     stats.late += marks.len() as u64;
                     stats.attached += marks.len() as u64;
                     items.push(Out::Event(marks::event(&source, &marks)));
                 }
-                stats.unattached += marks.pending.clear();
-                media.eos = true;
+                if event.type_() == gst::EventType::Eos {
+                    stats.unattached += marks.pending.clear();
+                    media.eos = true;
+                }
                 items.push(Out::Event(event));
                 return items;
             }

@@ -10,6 +10,7 @@ use crate::combine::{Asked, Combine, Latency, Shared};
 use crate::element::{metadata, pad_templates};
 use crate::lock::lock;
 use crate::pads::{Guarded, build};
+use crate::property::functions;
 
 mod sinks;
 mod source;
@@ -29,16 +30,8 @@ impl Combine for MarkCombiner {
         &self.shared
     }
 
-    fn srcpad(&self) -> &gst::Pad {
-        &self.src
-    }
-
-    fn main_sink(&self) -> &gst::Pad {
-        &self.media
-    }
-
-    fn other_sink(&self) -> &gst::Pad {
-        &self.marks
+    fn pads(&self) -> [&gst::Pad; 3] {
+        [&self.media, &self.marks, &self.src]
     }
 
     fn decide(&self, state: &mut State, overdue: bool) -> Next {
@@ -149,22 +142,12 @@ impl ObjectSubclass for MarkCombiner {
 }
 
 impl ObjectImpl for MarkCombiner {
-    fn properties() -> &'static [glib::ParamSpec] {
-        PROPERTIES.specs()
-    }
-
-    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
-        if let Some([before, after]) = PROPERTIES.set(&*self.obj(), &self.settings, value, spec)
-            && before.latency != after.latency
-        {
-            self.forget_latency();
-        }
-    }
-
-    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
-        match spec.name() {
-            "stats" => self.state().stats().to_value(),
-            _ => PROPERTIES.get(&self.settings, spec),
+    functions! {
+        PROPERTIES of settings, "stats" => |this| this.state().stats().to_value();
+        changed |this, [before, after]: &[Settings; 2]| {
+            if before.latency != after.latency {
+                this.forget_latency();
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use super::writer::{Encoder, Records};
 use crate::element::{category, metadata, or_post, pad_templates};
 use crate::lock::lock;
 use crate::marks::{self, Deduplicator, Kind, SourceMarks};
-use crate::property::{self, Properties};
+use crate::property::{self, Properties, functions};
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| category("marksink", "Writes marks into a file"));
@@ -224,9 +224,7 @@ impl ObjectSubclass for MarkSink {
 }
 
 impl ObjectImpl for MarkSink {
-    fn properties() -> &'static [glib::ParamSpec] {
-        PROPERTIES.specs()
-    }
+    functions! { PROPERTIES of settings, "stats" => |this| this.stats().to_value() }
 
     fn constructed(&self) {
         self.parent_constructed();
@@ -238,17 +236,6 @@ impl ObjectImpl for MarkSink {
         obj.set_enable_last_sample(false);
         // A late mark may ride on a buffer that has nothing left to show.
         obj.set_drop_out_of_segment(false);
-    }
-
-    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
-        PROPERTIES.set(&*self.obj(), &self.settings, value, spec);
-    }
-
-    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
-        match spec.name() {
-            "stats" => self.stats().to_value(),
-            _ => PROPERTIES.get(&self.settings, spec),
-        }
     }
 }
 

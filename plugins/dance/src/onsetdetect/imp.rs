@@ -13,6 +13,7 @@ use crate::element::{add_pads, metadata, or_post, pad_templates, post_latency};
 use crate::lock::lock;
 use crate::model::{self, ModelSlot, ModelState};
 use crate::pads::{self, Guarded};
+use crate::property::functions;
 use crate::sticky;
 use crate::upstream::{answer_latency, is_live};
 
@@ -326,30 +327,19 @@ impl ObjectSubclass for OnsetDetect {
 }
 
 impl ObjectImpl for OnsetDetect {
-    fn properties() -> &'static [glib::ParamSpec] {
-        PROPERTIES.specs()
-    }
-
-    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
-        let obj = self.obj();
-        if let Some([before, after]) = PROPERTIES.set(&*obj, &self.settings, value, spec)
-            && after.mode == Mode::Aligned
-            && after.offset.min(0) != before.offset.min(0)
-        {
-            post_latency(&*obj);
-        }
-    }
-
-    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
-        match spec.name() {
-            "active-method" => lock(&self.active).to_value(),
-            "active-execution-provider" => {
-                let loaded = self.model.loaded();
-                loaded.map(|loaded| loaded.provider().to_owned()).to_value()
+    functions! {
+        PROPERTIES of settings,
+        "active-method" => |this| lock(&this.active).to_value(),
+        "active-execution-provider" => |this| {
+            let loaded = this.model.loaded();
+            loaded.map(|loaded| loaded.provider().to_owned()).to_value()
+        },
+        "tempo" => |this| lock(&this.stream).bpm.to_value(),
+        "stats" => |this| lock(&this.stream).stats().to_value();
+        changed |this, [before, after]: &[Settings; 2]| {
+            if after.mode == Mode::Aligned && after.offset.min(0) != before.offset.min(0) {
+                post_latency(&*this.obj());
             }
-            "tempo" => lock(&self.stream).bpm.to_value(),
-            "stats" => lock(&self.stream).stats().to_value(),
-            _ => PROPERTIES.get(&self.settings, spec),
         }
     }
 

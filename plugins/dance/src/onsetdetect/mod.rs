@@ -18,14 +18,14 @@
 //!   beats are announced ahead from the rhythm so far (`predicted`), so a mark may ride on a buffer
 //!   that lies a little before or after its instant.
 //! * `aligned` delays the audio so that each mark rides on the very buffer that holds its instant;
-//!   the LATENCY query answers by how much.
+//!   the answer to LATENCY says by how much.
 //! * `offline` looks at the whole stream and sends everything at its end, in serialized
 //!   `rhythm-marks` events: the best accuracy, for files.
 //!
 //! ## The model
 //!
-//! With `method=model`, a trained network detects, which [ONNX Runtime](https://onnxruntime.ai) 1.24
-//! or newer runs. Neither is needed to load the plugin or to use another method.
+//! With `method=model`, a trained network detects, run by [ONNX Runtime](https://onnxruntime.ai) 1.24
+//! or newer. Neither is needed to load the plugin or to use another method.
 //!
 //! The model is `rhythm.onnx`, with its card `rhythm.toml` beside it. Unless the property `model`
 //! names a file, it is looked for

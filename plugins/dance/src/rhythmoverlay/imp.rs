@@ -15,6 +15,7 @@ use crate::hoof;
 use crate::lock::lock;
 use crate::marks::{self, Deduplicator};
 use crate::pads::{self, Guarded};
+use crate::property::functions;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| category("rhythmoverlay", "Rhythm overlay"));
@@ -279,17 +280,7 @@ impl ObjectSubclass for RhythmOverlay {
 }
 
 impl ObjectImpl for RhythmOverlay {
-    fn properties() -> &'static [glib::ParamSpec] {
-        PROPERTIES.specs()
-    }
-
-    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
-        PROPERTIES.set(&*self.obj(), &self.settings, value, spec);
-    }
-
-    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
-        PROPERTIES.get(&self.settings, spec)
-    }
+    functions! { PROPERTIES of settings }
 
     fn constructed(&self) {
         self.parent_constructed();

@@ -12,6 +12,7 @@ use crate::delay::{Mode, Output, Segment};
 use crate::element::{add_pads, category, metadata, or_post, pad_templates, post_latency};
 use crate::lock::lock;
 use crate::pads::{self, Guarded};
+use crate::property::functions;
 use crate::upstream::answer_latency;
 use crate::{hoof, marks, sticky};
 
@@ -344,32 +345,21 @@ impl ObjectSubclass for RhythmTag {
 }
 
 impl ObjectImpl for RhythmTag {
-    fn properties() -> &'static [glib::ParamSpec] {
-        PROPERTIES.specs()
-    }
-
-    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
-        let obj = self.obj();
-        if let Some([before, after]) = PROPERTIES.set(&*obj, &self.settings, value, spec)
-            && after.mode == Mode::Aligned
-            && after.offset.min(0) != before.offset.min(0)
-        {
-            post_latency(&*obj);
-        }
-    }
-
-    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
-        let state = lock(&self.state);
-        match spec.name() {
-            "tempo" => {
-                let stream = state.stream.as_ref().filter(|_| state.is_running);
-                stream.map_or(0.0, |stream| stream.bpm).to_value()
+    functions! {
+        PROPERTIES of settings,
+        "tempo" => |this| {
+            let state = lock(&this.state);
+            let stream = state.stream.as_ref().filter(|_| state.is_running);
+            stream.map_or(0.0, |stream| stream.bpm).to_value()
+        },
+        "stats" => |this| match &lock(&this.state).stream {
+            Some(stream) => stream.stats().to_value(),
+            None => Counts::default().to_structure(0, 0.0).to_value(),
+        };
+        changed |this, [before, after]: &[Settings; 2]| {
+            if after.mode == Mode::Aligned && after.offset.min(0) != before.offset.min(0) {
+                post_latency(&*this.obj());
             }
-            "stats" => match &state.stream {
-                Some(stream) => stream.stats().to_value(),
-                None => Counts::default().to_structure(0, 0.0).to_value(),
-            },
-            _ => PROPERTIES.get(&self.settings, spec),
         }
     }
 

@@ -14,8 +14,8 @@
 //!
 //! * `low-latency` does not delay the video. A beat is known within 250 ms and two frames after its instant, since
 //!   rest is known only once it lasts; its mark rides on the buffer that is there then.
-//! * `aligned` delays the video so that each mark rides on the very buffer that holds its instant; the LATENCY query
-//!   answers by how much: 250 ms, two frames, and as much as the motion comes later than its frames. Marks of motion
+//! * `aligned` delays the video so that each mark rides on the very buffer that holds its instant; the answer to LATENCY
+//!   says by how much: 250 ms, two frames, and as much as the motion comes later than its frames. Marks of motion
 //!   that comes still later ride on the next buffer, and are counted as `late`.
 //! * `offline` looks at the whole stream and sends everything at its end, in serialized `rhythm-marks` events.
 //!
