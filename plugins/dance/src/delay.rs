@@ -25,6 +25,14 @@ pub(crate) fn same_timestamps(before: Option<&Segment>, after: Option<&Segment>)
     (before.rate() < 0.0) == (after.rate() < 0.0) && places(before) == places(after)
 }
 
+/// Has LATENCY asked for again where the delay follows from the offset of the marks, which has changed.
+pub(crate) fn offset_changed(element: &impl IsA<gst::Element>, mode: Mode, offset: [i64; 2]) {
+    let [before, after] = offset.map(|offset| offset.min(0));
+    if mode == Mode::Aligned && before != after {
+        post_latency(element);
+    }
+}
+
 /// Whether what waits must leave before the event, after which nothing follows, or something else.
 pub(crate) fn ends_stream(event: &gst::Event) -> bool {
     use gst::EventType::{Eos, SegmentDone, StreamGroupDone};

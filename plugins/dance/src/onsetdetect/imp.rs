@@ -8,8 +8,8 @@ use gst::subclass::prelude::*;
 use super::properties::{PROPERTIES, Settings};
 use super::stream::{Audio, CAT, Step, Stream};
 use super::{Method, network};
-use crate::delay::{Mode, ends_stream};
-use crate::element::{add_pads, metadata, or_post, pad_templates, post_latency};
+use crate::delay::{Mode, ends_stream, offset_changed};
+use crate::element::{add_pads, metadata, or_post, pad_templates};
 use crate::lock::lock;
 use crate::model::{self, ModelSlot, ModelState};
 use crate::pads::{self, Guarded};
@@ -337,9 +337,7 @@ impl ObjectImpl for OnsetDetect {
         "tempo" => |this| lock(&this.stream).bpm.to_value(),
         "stats" => |this| lock(&this.stream).stats().to_value();
         changed |this, [before, after]: &[Settings; 2]| {
-            if after.mode == Mode::Aligned && after.offset.min(0) != before.offset.min(0) {
-                post_latency(&*this.obj());
-            }
+            offset_changed(&*this.obj(), after.mode, [before.offset, after.offset]);
         }
     }
 

@@ -8,8 +8,8 @@ use gst::subclass::prelude::*;
 use super::alignment::{BeatAlignment, Report};
 use super::properties::{PROPERTIES, Settings};
 use super::stream::{Counts, Stream};
-use crate::delay::{Mode, Output, Segment};
-use crate::element::{add_pads, category, metadata, or_post, pad_templates, post_latency};
+use crate::delay::{Mode, Output, Segment, offset_changed};
+use crate::element::{add_pads, category, metadata, or_post, pad_templates};
 use crate::lock::lock;
 use crate::pads::{self, Guarded};
 use crate::property::functions;
@@ -357,9 +357,7 @@ impl ObjectImpl for RhythmTag {
             None => Counts::default().to_structure(0, 0.0).to_value(),
         };
         changed |this, [before, after]: &[Settings; 2]| {
-            if after.mode == Mode::Aligned && after.offset.min(0) != before.offset.min(0) {
-                post_latency(&*this.obj());
-            }
+            offset_changed(&*this.obj(), after.mode, [before.offset, after.offset]);
         }
     }
 
