@@ -9,6 +9,7 @@
 pub mod card;
 pub mod flow;
 pub mod layers;
+pub mod mudar;
 pub mod network;
 pub mod onnx;
 pub mod ops;

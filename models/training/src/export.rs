@@ -133,6 +133,29 @@ pub fn export<T: Task>(
     })
 }
 
+/// Writes a graph and its card, whose hash becomes that of the graph. The bytes of the graph.
+///
+/// # Errors
+/// What the file system says.
+pub fn write(graph: &onnx::proto::Graph, mut card: Card, path: &Path) -> Result<usize> {
+    // The hash and the story of the training stand beside the graph, what an element needs in it.
+    let inner = Card {
+        sha256: None,
+        licence: None,
+        training: toml::Table::new(),
+        figures: toml::Table::new(),
+        ..card.clone()
+    };
+    let bytes = card::file(graph, &inner)?;
+    card.sha256 = Some(hash(&bytes)?);
+    files::write(path, &bytes)?;
+    files::write(
+        &path.with_extension("toml"),
+        toml::to_string(&card)?.as_bytes(),
+    )?;
+    Ok(bytes.len())
+}
+
 fn signed(value: u64) -> Result<toml::Value> {
     Ok(match i64::try_from(value) {
         Ok(value) => value.into(),

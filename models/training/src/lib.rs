@@ -12,6 +12,7 @@ pub mod config;
 pub mod curve;
 pub mod export;
 pub mod flow;
+pub mod mudar;
 pub mod rhythm;
 pub mod runtime;
 pub mod selftest;

@@ -10,7 +10,9 @@ use dance_training::commands::corpus;
 use dance_training::commands::report::Report;
 use dance_training::config;
 use dance_training::export::{self, Numbers};
+use dance_training::flow::resize::Resize;
 use dance_training::flow::{FlowTask, eval as flow_eval, preview as flow_preview};
+use dance_training::mudar;
 use dance_training::rhythm::RhythmTask;
 use dance_training::rhythm::cache::Features;
 use dance_training::selftest::SelfTest;
@@ -41,6 +43,9 @@ enum Command {
     /// Optical flow.
     #[command(subcommand)]
     Flow(Flow),
+    /// The joint network of music and dance.
+    #[command(subcommand)]
+    Mudar(Mudar),
     /// Write a trained network as ONNX, with its model card beside it.
     Export(Export),
     /// Measure a checkpoint or an exported network.
@@ -86,6 +91,18 @@ enum Flow {
     Pairs(flow_preview::Pairs),
     /// Draw a sheet of pairs and their flow.
     Preview(flow_preview::Preview),
+    /// Write an exported network for pictures of another size, with the same weights.
+    Resize(Resize),
+}
+
+#[derive(Subcommand)]
+enum Mudar {
+    /// Make the features that the joint network learns from: music and motion of clips.
+    Features(mudar::features::Features),
+    /// Train it.
+    Train(Train),
+    /// Write its three graphs, with their model cards.
+    Export(mudar::export::Export),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -175,6 +192,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Flow(Flow::List(list)) => say(&list.run()?),
         Command::Flow(Flow::Pairs(pairs)) => say(&pairs.run()?),
         Command::Flow(Flow::Preview(preview)) => say(&preview.run()?),
+        Command::Flow(Flow::Resize(resize)) => say(&resize.run()?),
+        Command::Mudar(Mudar::Features(features)) => say(&features.run()?),
+        Command::Mudar(Mudar::Train(args)) => train::<mudar::MudarTask>(&args),
+        Command::Mudar(Mudar::Export(export)) => say(&export.run()?),
         Command::Export(args) => match args.task {
             Name::Selftest => export::<SelfTest>(&args),
             Name::Rhythm => export::<RhythmTask>(&args),

@@ -10,6 +10,7 @@ mod common;
 use anyhow::Result;
 use common::{Visitor, extents, inputs, visit};
 use dance_networks::layers::Scope;
+use dance_networks::mudar::{DanceTower, Joint, MusicTower, RhythmHead};
 use dance_networks::network::{Array, Network, check_outputs};
 use dance_networks::onnx;
 use dance_networks::ops::Ops;
@@ -17,6 +18,7 @@ use dance_networks::selftest::Small;
 use dance_networks::weights::Weights;
 use dance_training::config::{self, Precision};
 use dance_training::flow::Settings;
+use dance_training::mudar;
 use dance_training::runtime::{self, Difference, Graph};
 use dance_training::torch::{Torch, download};
 use ndarray::ArrayD;
@@ -113,6 +115,27 @@ fn the_networks_of_optical_flow_are_the_same_in_both() {
         let difference = parity(&network).unwrap();
         println!("{} at {size:?}: {:.1e}", network.name, difference.max);
         assert!(difference.max <= 1e-4, "{}: {difference:?}", network.name);
+    }
+}
+
+#[test]
+#[ignore = "needs ONNX Runtime: run models/training/parity.sh"]
+fn the_joint_network_is_the_same_in_both() {
+    let text = include_str!("../config/mudar.toml");
+    let config = config::parse::<mudar::task::Settings>(text).unwrap();
+    let mut size = config.task.network;
+    for injector in [true, false] {
+        size.injector = injector;
+        for difference in [
+            parity(&MusicTower(size.clone())),
+            parity(&DanceTower(size.clone())),
+            parity(&RhythmHead(size.clone())),
+            parity(&Joint(size.clone())),
+        ] {
+            let difference = difference.unwrap();
+            println!("joint network: {:.1e}", difference.max);
+            assert!(difference.max <= 1e-4, "{difference:?}");
+        }
     }
 }
 

@@ -85,6 +85,8 @@ pub struct Flows<T> {
     pub levels: Vec<(usize, T)>,
     /// The mean of the second frame's coarsest features over the picture: `[batch, channels]`.
     pub feature: T,
+    /// The second frame's coarsest features: `[batch, channels, h, w]`.
+    pub map: T,
 }
 
 impl Pwc {
@@ -178,6 +180,7 @@ impl Pwc {
         let pyramid = self.encode(&scope.at("encoder"), &x)?;
         let [_, coarsest] = pyramid.last().context("no levels")?;
         let feature = g.mean(coarsest, &[2, 3], false)?;
+        let map = coarsest.clone();
 
         let mut levels: Vec<(usize, G::Tensor)> = Vec::new();
         // The flow so far in units of the level to come, and what its decoder hands down.
@@ -206,7 +209,11 @@ impl Pwc {
             }
             levels.push((level, g.scale(&flow, self.unit(level))?));
         }
-        Ok(Flows { levels, feature })
+        Ok(Flows {
+            levels,
+            feature,
+            map,
+        })
     }
 
     /// The features of the first and of the second frame at each level, finest first.
@@ -352,6 +359,7 @@ impl Network for Pwc {
             .copied()
             .unwrap_or_default();
         let flow: [Dim; 4] = ["batch".into(), 2.into(), height.into(), width.into()];
+        let [columns, rows] = [self.width, self.height].map(|n| n.div_ceil(1 << self.coarsest()));
         vec![
             Port::signal(
                 "flow",
@@ -362,6 +370,11 @@ impl Network for Pwc {
                 "feature",
                 &["batch".into(), channels.into()],
                 "mean over the second frame of the encoder's coarsest level",
+            ),
+            Port::signal(
+                "map",
+                &["batch".into(), channels.into(), rows.into(), columns.into()],
+                "the second frame at the encoder's coarsest level",
             ),
         ]
     }
@@ -385,11 +398,16 @@ impl Network for Pwc {
         };
         let g = scope.ops;
         let (height, width) = (g.size(frames, 3)?, g.size(frames, 4)?);
-        let Flows { levels, feature } = self.flows(scope, frames)?;
+        let Flows {
+            levels,
+            feature,
+            map,
+        } = self.flows(scope, frames)?;
         let (_, flow) = levels.last().context("no levels")?;
         let [width, height] = self.output(width, height);
         // What lies over the padding is nobody's.
-        Ok(vec![cut(g, &cut(g, flow, 2, height)?, 3, width)?, feature])
+        let flow = cut(g, &cut(g, flow, 2, height)?, 3, width)?;
+        Ok(vec![flow, feature, map])
     }
 }
 

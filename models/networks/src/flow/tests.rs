@@ -61,11 +61,13 @@ fn pwc_net_is_as_published() {
             ..published()
         };
         assert_eq!(network.output(width, height), at);
-        let [flow, feature] = &network.outputs()[..] else {
-            panic!("two outputs");
+        let [flow, feature, map] = &network.outputs()[..] else {
+            panic!("three outputs");
         };
         assert_eq!(flow.shape[2..], [at[1].into(), at[0].into()]);
         assert_eq!(feature.shape[1], 196.into());
+        let coarsest = [width, height].map(|n: usize| n.div_ceil(64));
+        assert_eq!(map.shape[2..], [coarsest[1].into(), coarsest[0].into()]);
     }
 }
 

@@ -88,13 +88,23 @@ impl Choice {
 
     /// The corpus of these clips at another frame rate.
     fn corpus_at(&self, fps: Option<f32>) -> Result<Corpus, Error> {
+        self.corpus_with(|config| {
+            if let Some(fps) = fps {
+                // Clips last as long as before, as their songs do.
+                let frames = config.seconds() * f64::from(fps);
+                config.picture.frames = frames.round() as usize;
+                config.picture.fps = fps;
+            }
+        })
+    }
+
+    /// The corpus of these clips with another configuration than that of the file.
+    ///
+    /// # Errors
+    /// As [`Config::read`] and [`Corpus::new`].
+    pub fn corpus_with(&self, change: impl FnOnce(&mut Config)) -> Result<Corpus, Error> {
         let mut config = Config::read(&self.config)?;
-        if let Some(fps) = fps {
-            // Clips last as long as before, as their songs do.
-            let frames = config.seconds() * f64::from(fps);
-            config.picture.frames = frames.round() as usize;
-            config.picture.fps = fps;
-        }
+        change(&mut config);
         if self.capsules {
             config.bodies = None;
         }

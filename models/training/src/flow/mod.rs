@@ -5,6 +5,7 @@
 
 pub mod eval;
 pub mod preview;
+pub mod resize;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

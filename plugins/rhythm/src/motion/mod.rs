@@ -1,10 +1,13 @@
 //! Features of dense optical flow: its histogram of orientations ([`hoof`]), its kinematics
-//! ([`kinetics`]), its colours ([`colour`]), and where it means nothing ([`cut`]).
+//! ([`kinetics`]), its colours ([`colour`]), where it means nothing ([`cut`]), which part of a picture to
+//! look for it in ([`region`]), and the numbers of it that a network takes ([`descriptor`]).
 
 pub mod colour;
 pub mod cut;
+pub mod descriptor;
 pub mod hoof;
 pub mod kinetics;
+pub mod region;
 
 /// A dense flow from one picture to the next, in the two planes that networks give it in.
 ///
