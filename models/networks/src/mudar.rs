@@ -620,3 +620,98 @@ impl Network for Joint {
         Ok([outputs.music, outputs.dance, rhythm].concat())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx;
+    use crate::weights::Weights;
+    use std::collections::BTreeMap;
+
+    fn size() -> Size {
+        Size {
+            width: 32,
+            layers: 2,
+            heads: 4,
+            embedding: 16,
+            convolutions: 1,
+            injector: true,
+            fused: true,
+            dropout: 0.1,
+            classes: ["waltz", "house", "salsa"].map(String::from).into(),
+        }
+    }
+
+    /// Names and shapes of the learned weights.
+    fn learned<N: Network>(network: &N) -> BTreeMap<String, Vec<i64>> {
+        let recorded = onnx::record(network, Weights::Seeded(1)).unwrap();
+        recorded
+            .graph
+            .initializer
+            .iter()
+            .filter(|tensor| tensor.name.contains('.'))
+            .map(|tensor| (tensor.name.clone(), tensor.dims.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn the_three_graphs_are_the_joint_network() {
+        let all = learned(&Joint(size()));
+        let (music, dance, rhythm) = (
+            learned(&MusicTower(size())),
+            learned(&DanceTower(size())),
+            learned(&RhythmHead(size())),
+        );
+        assert!(music.len() > 30 && dance.len() > 30 && rhythm.len() > 30);
+        assert_eq!(all.len(), music.len() + dance.len() + rhythm.len());
+        for (name, shape) in music.iter().chain(&dance).chain(&rhythm) {
+            assert_eq!(all.get(name), Some(shape), "{name}");
+        }
+        // Both towers end in the same space.
+        let of = |names: &BTreeMap<String, Vec<i64>>, name: &str| names[name].clone();
+        for part in ["frames.weight", "embedding.weight", "class1.weight"] {
+            let pair = [
+                of(&music, &format!("music.{part}")),
+                of(&dance, &format!("dance.{part}")),
+            ];
+            assert_eq!(pair[0], pair[1], "{part}");
+        }
+    }
+
+    #[test]
+    fn ablations_lack_what_they_are_without() {
+        let blind = RhythmHead(Size {
+            injector: false,
+            ..size()
+        });
+        let without = learned(&blind);
+        assert!(
+            without
+                .keys()
+                .all(|name| !name.contains("guide") && !name.contains("tile"))
+        );
+        let paper = RhythmHead(Size {
+            convolutions: 0,
+            fused: false,
+            ..size()
+        });
+        let paper = learned(&paper);
+        assert!(
+            paper
+                .keys()
+                .all(|name| !name.contains("late") && !name.contains("context"))
+        );
+        assert!(paper.contains_key("rhythm.guide.channel.weight"));
+    }
+
+    #[test]
+    fn wrong_sizes_are_named() {
+        let odd = Size { heads: 5, ..size() };
+        assert!(odd.check().unwrap_err().to_string().contains("5 heads"));
+        let none = Size {
+            classes: Vec::new(),
+            ..size()
+        };
+        assert!(none.check().unwrap_err().to_string().contains("classes"));
+    }
+}

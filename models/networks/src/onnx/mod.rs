@@ -9,8 +9,9 @@ pub use emit::{Emit, Recorded, Value};
 
 use crate::layers::Scope;
 use crate::network::{Network, check_outputs};
-use crate::weights::Weights;
+use crate::weights::{Stored, Weights};
 use anyhow::{Context, Result};
+use ndarray::{ArrayD, IxDyn};
 use prost::Message;
 use std::collections::BTreeMap;
 
@@ -33,6 +34,30 @@ pub fn record<N: Network>(network: &N, weights: Weights) -> Result<Recorded> {
         emit.output(port, value)?;
     }
     Ok(emit.finish(network.name()))
+}
+
+/// The float32 constants of an exported graph by name: its weights are among them, by their paths.
+///
+/// # Errors
+/// When the bytes are no ONNX file, or a constant does not have its own size.
+pub fn weights(model: &[u8]) -> Result<Stored> {
+    let model = proto::Model::decode(model).context("no ONNX file")?;
+    let graph = model.graph.context("an ONNX file without a graph")?;
+    let mut stored = Stored::new();
+    for tensor in &graph.initializer {
+        if tensor.data_type != proto::DataType::Float as i32 {
+            continue;
+        }
+        let shape = tensor
+            .dims
+            .iter()
+            .map(|&n| Ok(usize::try_from(n)?))
+            .collect::<Result<Vec<usize>>>()?;
+        let values = ArrayD::from_shape_vec(IxDyn(&shape), tensor.to_float32())
+            .with_context(|| tensor.name.clone())?;
+        stored.insert(tensor.name.clone(), values);
+    }
+    Ok(stored)
 }
 
 /// The bytes of an ONNX file.

@@ -6,42 +6,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use ndarray::{ArrayD, IxDyn};
-use prost::Message;
 
 use super::Settings;
 use crate::config;
 use crate::export;
 use dance_networks::card;
 use dance_networks::flow::Pwc;
-use dance_networks::onnx::{self, proto};
+use dance_networks::onnx;
 use dance_networks::weights::{Stored, Weights};
 
-/// The float32 constants of an exported graph by name: its weights are among them, by their paths.
-///
-/// # Errors
-/// When the bytes are no ONNX file, or a constant does not have its own size.
-pub fn weights(model: &[u8]) -> Result<Stored> {
-    let model = proto::Model::decode(model).context("no ONNX file")?;
-    let graph = model.graph.context("an ONNX file without a graph")?;
-    let mut stored = Stored::new();
-    for tensor in &graph.initializer {
-        if tensor.data_type != proto::DataType::Float as i32 {
-            continue;
-        }
-        let shape = tensor
-            .dims
-            .iter()
-            .map(|&n| Ok(usize::try_from(n)?))
-            .collect::<Result<Vec<usize>>>()?;
-        let values = ArrayD::from_shape_vec(IxDyn(&shape), tensor.to_float32())
-            .with_context(|| tensor.name.clone())?;
-        stored.insert(tensor.name.clone(), values);
-    }
-    Ok(stored)
-}
-
-/// The network of an exported flow graph, for pictures of `size` × `size` pixels, and its weights.
+/// The network of an exported flow graph, as the configuration on its card has it, and its weights.
 ///
 /// # Errors
 /// When the graph or its card cannot be read, or do not belong together.
@@ -55,7 +29,7 @@ pub fn read(path: &Path) -> Result<(Pwc, Stored)> {
     let config: config::Config<Settings> =
         config::parse(text).with_context(|| format!("the card of {}", path.display()))?;
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let stored = weights(&bytes).with_context(|| path.display().to_string())?;
+    let stored = onnx::weights(&bytes).with_context(|| path.display().to_string())?;
     Ok((config.task.network, stored))
 }
 
