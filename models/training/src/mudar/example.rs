@@ -15,7 +15,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use super::analysis::{Motion, Status};
 use dance_corpus::dance::Info;
-use dance_corpus::dance::music::heard;
+use dance_corpus::dance::music::analyse;
 use dance_corpus::files;
 
 /// Music: frames and what was detected in it.
@@ -35,7 +35,7 @@ impl Music {
     /// # Errors
     /// When the rate is too low.
     pub fn new(samples: &[f32], rate: u32) -> Result<Self> {
-        let (onsets, beats) = heard(samples, rate)?;
+        let (onsets, beats) = analyse(samples, rate)?;
         let mut resampled = Vec::with_capacity(samples.len() / 2);
         let mut resampler = Resampler::new(rate, feature::RATE)?;
         let mut keep = |part: &[f32]| resampled.extend_from_slice(part);
