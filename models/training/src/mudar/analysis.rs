@@ -103,8 +103,8 @@ impl Analysis {
         let (mut status, mut regions) = (Vec::new(), Vec::new());
         let mut pairs: Vec<f32> = Vec::new();
         let (mut flow, mut map) = (Vec::new(), Vec::new());
-        for t in 0..count {
-            let mut region = tracker.next(&greys[t], t as f64 / fps);
+        for (t, grey) in greys.iter().enumerate() {
+            let mut region = tracker.next(grey, t as f64 / fps);
             let mut now = crop(&picture(t)?, &region, self.size);
             let mut before = match t {
                 0 => now.clone(),
@@ -118,7 +118,7 @@ impl Analysis {
             };
             if found == Status::Cut {
                 tracker.restart();
-                region = tracker.next(&greys[t], t as f64 / fps);
+                region = tracker.next(grey, t as f64 / fps);
                 now = crop(&picture(t)?, &region, self.size);
                 before.clone_from(&now);
             }

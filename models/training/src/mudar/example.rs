@@ -312,7 +312,7 @@ mod tests {
         for (a, b) in a.iter().zip(b) {
             assert!((a - b).abs() < 0.01 * a.abs() + 1e-3, "{a} {b}");
         }
-        assert_eq!(list(folder.path()).unwrap(), [path.clone()]);
+        assert_eq!(list(folder.path()).unwrap(), std::slice::from_ref(&path));
         fs::write(&path, b"nothing").unwrap();
         let broken = format!("{:#}", Example::load(&path).unwrap_err());
         assert!(broken.contains("000003.safetensors"), "{broken}");
