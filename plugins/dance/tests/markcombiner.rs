@@ -69,7 +69,7 @@ impl Rig {
     }
 
     /// The marks branch goes on to `to`, where it brings these marks.
-    fn hear(&mut self, to: gst::ClockTime, found: &[Mark]) {
+    fn marks_come_to(&mut self, to: gst::ClockTime, found: &[Mark]) {
         self.marks.push(buffer(to, ms(0), found)).unwrap();
     }
 
@@ -153,24 +153,24 @@ fn marks_ride_on_the_frame_that_covers_them() {
             .collect();
         for marks_first in [true, false] {
             let mut rig = Rig::file();
-            let mut hear = instants.iter().enumerate().peekable();
+            let mut due = instants.iter().enumerate().peekable();
             if marks_first {
-                let found: Vec<_> = hear
+                let found: Vec<_> = due
                     .by_ref()
                     .map(|(id, (at, _))| onset(id as u64, *at))
                     .collect();
-                rig.hear(pts(60), &found);
+                rig.marks_come_to(pts(60), &found);
             }
             for n in 0..50 {
                 rig.frame(pts(n), pts(n + 1) - pts(n));
                 // Each mark is reported 30 ms after its instant, on buffers of 10 ms.
                 let limit = pts(n + 1) + ms(60);
-                while let Some((id, (at, _))) = hear.next_if(|(_, (at, _))| *at + ms(30) < limit) {
+                while let Some((id, (at, _))) = due.next_if(|(_, (at, _))| *at + ms(30) < limit) {
                     let mark = onset(id as u64, *at);
-                    let heard = buffer(*at + ms(30), ms(10), &[mark]);
-                    rig.marks.push(heard).unwrap();
+                    let carrying = buffer(*at + ms(30), ms(10), &[mark]);
+                    rig.marks.push(carrying).unwrap();
                 }
-                rig.hear(limit, &[]);
+                rig.marks_come_to(limit, &[]);
                 let out = rig.media.pull().unwrap();
                 let expected: Vec<_> = instants
                     .iter()
@@ -192,10 +192,10 @@ fn media_waits_for_the_marks_and_their_delay() {
     rig.element.set_property("marks-delay", ms(30).nseconds());
     rig.frame(ms(0), ms(40));
     rig.assert_waits();
-    rig.hear(ms(69), &[]);
+    rig.marks_come_to(ms(69), &[]);
     rig.assert_waits();
     // The last instant at which a mark of this frame may come.
-    rig.hear(ms(70), &[onset(1, ms(39))]);
+    rig.marks_come_to(ms(70), &[onset(1, ms(39))]);
     assert_eq!(rig.pull(), [1]);
     // A gap is news as well.
     rig.frame(ms(40), ms(40));
@@ -217,8 +217,8 @@ fn early_marks_wait_for_their_frame() {
         predicted: true,
         ..mark(1, Kind::Beat, ms(100))
     };
-    rig.hear(ms(0), std::slice::from_ref(&beat));
-    rig.hear(ms(500), &[]);
+    rig.marks_come_to(ms(0), std::slice::from_ref(&beat));
+    rig.marks_come_to(ms(500), &[]);
     for (pts, expected) in [(0, false), (40, false), (80, true), (120, false)] {
         rig.frame(ms(pts), ms(40));
         let out = rig.media.pull().unwrap();
@@ -233,10 +233,10 @@ fn early_marks_wait_for_their_frame() {
 #[test]
 fn late_marks_ride_on_the_next_frame() {
     let mut rig = Rig::file();
-    rig.hear(ms(200), &[]);
+    rig.marks_come_to(ms(200), &[]);
     rig.frame(ms(0), ms(40));
     assert!(rig.pull().is_empty());
-    rig.hear(ms(210), &[onset(1, ms(20)), onset(2, ms(50))]);
+    rig.marks_come_to(ms(210), &[onset(1, ms(20)), onset(2, ms(50))]);
     rig.frame(ms(40), ms(40));
     let out = rig.media.pull().unwrap();
     assert_eq!(ids(&out), [1, 2]);
@@ -265,7 +265,7 @@ fn times_are_those_of_the_media() {
         stream_time: None,
         ..found.clone()
     };
-    rig.hear(ms(105_000), &[found.clone(), bare]);
+    rig.marks_come_to(ms(105_000), &[found.clone(), bare]);
     rig.frame(ms(10_000), ms(40));
     let expected = Mark {
         timestamp: ms(10_025),
@@ -300,7 +300,7 @@ fn segments_of_any_rate_and_offset_meet_in_running_time() {
     ] {
         let mut rig = Rig::file();
         rig.segments(&media, &segment(ms(0)));
-        rig.hear(ms(3000), &[onset(1, ms(500))]);
+        rig.marks_come_to(ms(3000), &[onset(1, ms(500))]);
         rig.frame(pts, ms(60));
         let out = only(&rig.media.pull().unwrap());
         assert_eq!(
@@ -322,7 +322,7 @@ fn an_offset_of_the_marks_pad_moves_the_marks() {
             rig.marks
                 .push_event(gst::event::Segment::new(&segment(ms(0))))
         );
-        rig.hear(ms(1000), &[onset(1, ms(120))]);
+        rig.marks_come_to(ms(1000), &[onset(1, ms(120))]);
         let pts = if offset > 0 { ms(220) } else { ms(pts + 20) };
         rig.frame(pts, ms(1));
         assert_eq!(only(&rig.media.pull().unwrap()).timestamp, pts);
@@ -337,7 +337,7 @@ fn marks_outside_their_segment_are_counted() {
         running_time: None,
         ..onset(1, ms(500))
     };
-    rig.hear(ms(3000), &[before]);
+    rig.marks_come_to(ms(3000), &[before]);
     rig.frame(ms(0), ms(40));
     assert!(rig.pull().is_empty());
     assert_eq!((rig.stat("outside-segment"), rig.stat("received")), (1, 1));
@@ -346,7 +346,7 @@ fn marks_outside_their_segment_are_counted() {
 #[test]
 fn nothing_else_of_the_media_changes() {
     let mut rig = Rig::file();
-    rig.hear(ms(1000), &[onset(1, ms(0))]);
+    rig.marks_come_to(ms(1000), &[onset(1, ms(0))]);
     let mut frame = buffer(ms(0), ms(40), &[]);
     {
         let frame = frame.get_mut().unwrap();
@@ -408,7 +408,7 @@ fn reordered_frames_are_covered_by_pts() {
     let frames = [(0, 40), (40, 160), (80, 80), (120, 120), (160, 200)];
     for with_dts in [true, false] {
         let mut rig = Rig::new(false, H264);
-        rig.hear(ms(2000), &[onset(1, ms(130)), onset(2, ms(170))]);
+        rig.marks_come_to(ms(2000), &[onset(1, ms(130)), onset(2, ms(170))]);
         let mut carried = Vec::new();
         for (dts, pts) in frames {
             let mut frame = buffer(ms(pts), ms(40), &[]);
@@ -427,7 +427,7 @@ fn reordered_frames_are_covered_by_pts() {
 fn late_marks_of_reordered_frames_are_not_lost() {
     for with_dts in [true, false] {
         let mut rig = Rig::new(false, H264);
-        rig.hear(ms(20_000), &[]);
+        rig.marks_come_to(ms(20_000), &[]);
         let push = |rig: &mut Rig, dts: u64| {
             let mut frame = buffer(ms(dts + 40), ms(40), &[]);
             if with_dts {
@@ -437,7 +437,7 @@ fn late_marks_of_reordered_frames_are_not_lost() {
             rig.pull()
         };
         assert!(push(&mut rig, 0).is_empty());
-        rig.hear(ms(20_001), &[onset(1, ms(50))]);
+        rig.marks_come_to(ms(20_001), &[onset(1, ms(50))]);
         let carrier = (1..30).find(|n| push(&mut rig, 40 * n) == [1]);
         // By DTS nothing that follows the frame of DTS 80 can cover 50; without it H.264 leaves
         // 16 frames of doubt.
@@ -454,13 +454,13 @@ fn a_missing_duration_is_found() {
         let mut rig = Rig::new(false, caps);
         for n in 0..3u64 {
             rig.frame(ms(n * step), None);
-            rig.hear(ms((n + 1) * step + 55), &[]);
+            rig.marks_come_to(ms((n + 1) * step + 55), &[]);
             assert!(rig.pull().is_empty(), "{caps}");
         }
         rig.frame(ms(3 * step), None);
         rig.assert_waits();
         let last = ms(4 * step) - gst::ClockTime::NSECOND;
-        rig.hear(ms(4 * step + 50), &[onset(1, last), onset(2, ms(4 * step))]);
+        rig.marks_come_to(ms(4 * step + 50), &[onset(1, last), onset(2, ms(4 * step))]);
         assert_eq!(rig.pull(), [1], "{caps}");
     }
 }
@@ -473,17 +473,17 @@ fn buffers_without_timestamps_do_not_wait() {
         .get_mut()
         .unwrap()
         .set_flags(gst::BufferFlags::HEADER);
-    rig.hear(ms(10), &[onset(1, ms(0))]);
+    rig.marks_come_to(ms(10), &[onset(1, ms(0))]);
     rig.media.push(header).unwrap();
     assert!(rig.pull().is_empty(), "a header has no instant");
     // Nothing has a place, so that the first is as good as any.
     rig.frame(None, None);
     assert_eq!(rig.pull(), [1]);
     // Among buffers that have one, it takes what is late.
-    rig.hear(ms(1000), &[onset(2, ms(130))]);
+    rig.marks_come_to(ms(1000), &[onset(2, ms(130))]);
     rig.frame(ms(0), ms(40));
     assert!(rig.pull().is_empty());
-    rig.hear(ms(1001), &[onset(3, ms(30))]);
+    rig.marks_come_to(ms(1001), &[onset(3, ms(30))]);
     rig.frame(None, None);
     assert_eq!(rig.pull(), [3]);
     assert_eq!(rig.stat("late"), 1);
@@ -498,7 +498,7 @@ fn buffers_without_timestamps_do_not_wait() {
 fn buffers_outside_the_segment_carry_nothing() {
     let mut rig = Rig::file();
     rig.segments(&segment(ms(1000)), &segment(ms(0)));
-    rig.hear(ms(500), &[onset(1, ms(0))]);
+    rig.marks_come_to(ms(500), &[onset(1, ms(0))]);
     rig.frame(ms(500), ms(40));
     assert!(rig.pull().is_empty());
     // The part of a buffer that is inside counts.
@@ -523,7 +523,7 @@ fn audio_of_any_size_carries_marks() {
         let mut rig = Rig::new(false, audio);
         let instants = [0, 1, 6, 479, 480, 2999];
         let found: Vec<_> = instants.iter().map(|at| onset(*at, ms(*at))).collect();
-        rig.hear(ms(10_000), &found);
+        rig.marks_come_to(ms(10_000), &found);
         let mut pts = 0;
         while pts < 3000 {
             rig.frame(ms(pts), ms(size));
@@ -541,7 +541,7 @@ fn audio_of_any_size_carries_marks() {
 #[test]
 fn sparse_media_carries_what_was_missed() {
     let mut rig = Rig::new(false, "text/x-raw,format=utf8");
-    rig.hear(
+    rig.marks_come_to(
         ms(60_000),
         &[
             onset(1, ms(1000)),
@@ -577,7 +577,7 @@ fn sparse_media_carries_what_was_missed() {
 fn repeats_are_dropped() {
     let mut rig = Rig::file();
     for to in [100, 110, 120] {
-        rig.hear(ms(to), &[onset(1, ms(10)), onset(2, ms(50))]);
+        rig.marks_come_to(ms(to), &[onset(1, ms(10)), onset(2, ms(50))]);
     }
     // A mark that the media carries already.
     let frame = buffer(ms(0), ms(40), &[onset(1, ms(10))]);
@@ -593,9 +593,9 @@ fn the_tempo_comes_over_in_its_place() {
     let mut rig = Rig::file();
     let tempo = |bpm| marks::tempo_event(bpm, 0.9, 4);
     assert!(rig.marks.push_event(tempo(90.0)));
-    rig.hear(ms(100), &[]);
+    rig.marks_come_to(ms(100), &[]);
     assert!(rig.marks.push_event(tempo(120.0)));
-    rig.hear(ms(1000), &[]);
+    rig.marks_come_to(ms(1000), &[]);
     rig.frame(ms(0), ms(40));
     rig.frame(ms(80), ms(40));
     for _ in 0..2 {
@@ -659,7 +659,7 @@ fn the_tempo_tag_joins_those_of_the_media() {
     assert_eq!(next(&mut rig), (Some("a".to_owned()), None));
     // Other tags of the marks branch, such as its codec, are its own.
     assert!(rig.marks.push_event(tags(Some("song"), Some(128.0))));
-    rig.hear(ms(1000), &[]);
+    rig.marks_come_to(ms(1000), &[]);
     rig.frame(ms(0), ms(40));
     rig.pull();
     assert_eq!(next(&mut rig), (Some("a".to_owned()), Some(128.0)));
@@ -670,7 +670,7 @@ fn the_tempo_tag_joins_those_of_the_media() {
 #[test]
 fn media_runs_free_after_the_end_of_the_marks() {
     let mut rig = Rig::file();
-    rig.hear(ms(10), &[onset(1, ms(90))]);
+    rig.marks_come_to(ms(10), &[onset(1, ms(90))]);
     rig.frame(ms(0), ms(40));
     rig.assert_waits();
     assert!(rig.marks.push_event(gst::event::Eos::new()));
@@ -687,18 +687,18 @@ fn media_runs_free_after_the_end_of_the_marks() {
     );
     rig.frame(ms(160), ms(40));
     rig.assert_waits();
-    rig.hear(ms(250), &[onset(1, ms(170))]);
+    rig.marks_come_to(ms(250), &[onset(1, ms(170))]);
     assert_eq!(rig.pull(), [1]);
 }
 
 #[test]
 fn the_end_of_the_media_is_the_end() {
     let mut rig = Rig::file();
-    rig.hear(ms(200), &[]);
+    rig.marks_come_to(ms(200), &[]);
     rig.frame(ms(0), ms(40));
     rig.pull();
     // One too late for any buffer, one beyond the end.
-    rig.hear(ms(300), &[onset(1, ms(20)), onset(2, ms(70))]);
+    rig.marks_come_to(ms(300), &[onset(1, ms(20)), onset(2, ms(70))]);
     assert!(rig.media.push_event(gst::event::Eos::new()));
     let event = rig.pull_event(gst::EventType::CustomDownstream);
     let found = marks::from_event(&event).unwrap();
@@ -709,7 +709,7 @@ fn the_end_of_the_media_is_the_end() {
     assert_eq!(rig.media.pull_event().unwrap().type_(), gst::EventType::Eos);
     // The marks branch is drained for as long as it lasts.
     for id in 3..50 {
-        rig.hear(ms(100 * id), &[onset(id, ms(100 * id))]);
+        rig.marks_come_to(ms(100 * id), &[onset(id, ms(100 * id))]);
     }
     assert!(rig.marks.push_event(gst::event::Eos::new()));
     assert_eq!(
@@ -774,16 +774,16 @@ fn a_starving_branch_does_not_hold_the_media_up() {
     }
     assert_eq!(rig.stat("starvations"), 1, "one for all of these");
     // It shows life, and media waits again; what is late is not lost.
-    rig.hear(ms(1990), &[onset(1, ms(5)), onset(2, ms(2010))]);
+    rig.marks_come_to(ms(1990), &[onset(1, ms(5)), onset(2, ms(2010))]);
     rig.frame(ms(2000), ms(40));
     rig.assert_waits();
-    rig.hear(ms(2100), &[]);
+    rig.marks_come_to(ms(2100), &[]);
     assert_eq!(rig.pull(), [1, 2]);
     // It stops in the middle.
     rig.frame(ms(2080), ms(40));
     assert!(rig.pull().is_empty());
     // Timestamps that stand still are no progress.
-    rig.hear(ms(2200), &[]);
+    rig.marks_come_to(ms(2200), &[]);
     rig.frame(ms(2300), ms(40));
     let pad = rig.marks.srcpad().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
@@ -813,7 +813,7 @@ fn one_thread_may_bring_both_branches() {
         }
         for n in 0..10 {
             let at = start + 100 * n;
-            rig.hear(ms(at + 100), &[onset(at, ms(at))]);
+            rig.marks_come_to(ms(at + 100), &[onset(at, ms(at))]);
         }
     }
     assert!(rig.marks.push_event(gst::event::Eos::new()));
@@ -853,7 +853,7 @@ fn a_pause_is_no_starvation() {
     let mut rig = Rig::file();
     rig.element
         .set_property("starve-timeout", ms(100).nseconds());
-    rig.hear(ms(95), &[]);
+    rig.marks_come_to(ms(95), &[]);
     rig.frame(ms(0), ms(40));
     rig.pull();
     rig.frame(ms(80), ms(40));
@@ -861,7 +861,7 @@ fn a_pause_is_no_starvation() {
     std::thread::sleep(Duration::from_millis(250));
     assert_eq!(rig.stat("starvations"), 0);
     rig.element.set_state(gst::State::Playing).unwrap();
-    rig.hear(ms(300), &[onset(1, ms(90))]);
+    rig.marks_come_to(ms(300), &[onset(1, ms(90))]);
     assert_eq!(rig.pull(), [1]);
     assert_eq!(rig.stat("starvations"), 0);
 }
@@ -914,7 +914,7 @@ fn live_media_leaves_at_its_deadline() {
     // The mark that came too late rides on the next buffer; one in time lets it go early.
     rig.frame(ms(40), ms(40));
     assert_eq!(clock.wait_for_next_pending_id().time(), ms(140));
-    rig.hear(ms(130), &[onset(1, ms(30)), onset(2, ms(60))]);
+    rig.marks_come_to(ms(130), &[onset(1, ms(30)), onset(2, ms(60))]);
     assert_eq!(rig.pull(), [1, 2]);
     assert_eq!((rig.stat("deadlines-missed"), rig.stat("late")), (1, 1));
     // Media that is late itself does not wait at all.
@@ -953,24 +953,24 @@ fn live_queues_hold_the_latency() {
     for n in 0..6 {
         rig.frame(ms(40 * n), ms(40));
     }
-    rig.hear(ms(1000), &[]);
+    rig.marks_come_to(ms(1000), &[]);
     for _ in 0..6 {
         rig.pull();
     }
 }
 
 #[test]
-fn a_flush_begins_anew() {
+fn a_flush_restarts() {
     let mut rig = Rig::file();
-    rig.hear(ms(5000), &[onset(7, ms(4000))]);
+    rig.marks_come_to(ms(5000), &[onset(7, ms(4000))]);
     rig.frame(ms(0), ms(40));
     rig.pull();
     flush(&mut rig.marks);
     flush(&mut rig.media);
     rig.frame(ms(0), ms(40));
     rig.assert_waits();
-    // Ids may begin anew as well.
-    rig.hear(ms(100), &[onset(7, ms(0))]);
+    // Ids may restart as well.
+    rig.marks_come_to(ms(100), &[onset(7, ms(0))]);
     assert_eq!(rig.pull(), [7]);
     assert_eq!(rig.stat("pending"), 0);
     // A flush lets go whoever waits.
@@ -1002,7 +1002,7 @@ fn a_flush_keeps_what_every_stream_begins_with() {
     assert!(rig.media.push_event(gst::event::Caps::new(&caps)));
     flush(&mut rig.media);
     rig.frame(ms(0), ms(40));
-    rig.hear(ms(100), &[]);
+    rig.marks_come_to(ms(100), &[]);
     rig.pull();
     let pad = rig.media.sinkpad().unwrap();
     assert_eq!(pad.current_caps(), Some(caps));
@@ -1012,7 +1012,7 @@ fn a_flush_keeps_what_every_stream_begins_with() {
 #[test]
 fn a_seek_goes_up_both_branches() {
     let mut rig = Rig::file();
-    rig.hear(ms(60_000), &[onset(1, ms(50_000))]);
+    rig.marks_come_to(ms(60_000), &[onset(1, ms(50_000))]);
     rig.frame(ms(0), ms(40));
     rig.pull();
     let seek = seek();
@@ -1031,7 +1031,7 @@ fn a_seek_goes_up_both_branches() {
     rig.assert_waits();
     flush(&mut rig.marks);
     rig.assert_waits();
-    rig.hear(ms(200), &[onset(2, ms(0))]);
+    rig.marks_come_to(ms(200), &[onset(2, ms(0))]);
     assert_eq!(rig.pull(), [2]);
 }
 
@@ -1100,7 +1100,7 @@ fn waiting_marks_are_bounded() {
         let found: Vec<_> = (first..count.min(first + 1024))
             .map(|id| onset(id, ms(id)))
             .collect();
-        rig.hear(ms(0), &found);
+        rig.marks_come_to(ms(0), &found);
     }
     assert_eq!((rig.stat("pending"), rig.stat("dropped")), (limit, 1000));
     // In a file the branch waits for room, which media makes.
@@ -1108,7 +1108,7 @@ fn waiting_marks_are_bounded() {
     let (half, rest): (Vec<_>, Vec<_>) = (0..limit + 10)
         .map(|id| onset(id, ms(id)))
         .partition(|mark| mark.id < limit);
-    rig.hear(ms(limit), &half);
+    rig.marks_come_to(ms(limit), &half);
     let pad = rig.marks.srcpad().unwrap();
     let waiting = std::thread::spawn(move || pad.push(buffer(ms(limit + 100), ms(0), &rest)));
     std::thread::sleep(Duration::from_millis(50));
@@ -1186,7 +1186,7 @@ fn flushes_from_other_threads_do_no_harm() {
     }
     rig.media.set_drop_buffers(false);
     while rig.media.try_pull().is_some() {}
-    rig.hear(ms(1000), &[onset(u64::MAX, ms(10))]);
+    rig.marks_come_to(ms(1000), &[onset(u64::MAX, ms(10))]);
     rig.frame(ms(0), ms(40));
     assert_eq!(rig.pull(), [u64::MAX]);
 }
@@ -1205,14 +1205,14 @@ impl Play {
         let pipeline = Playing::new(description);
         let ear = pipeline.by_name("ear").unwrap().static_pad("src").unwrap();
         let first = Arc::new(AtomicU64::new(u64::MAX));
-        let heard = first.clone();
+        let carrying = first.clone();
         ear.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             let buffer = info.buffer_mut().unwrap();
             let (pts, duration) = (buffer.pts().unwrap(), buffer.duration().unwrap());
             let n = (pts + ms(100) - gst::ClockTime::NSECOND) / ms(100);
             let at = ms(100) * n;
             if at < pts + duration {
-                heard.fetch_min(n, Ordering::Relaxed);
+                carrying.fetch_min(n, Ordering::Relaxed);
                 let mark = Mark {
                     running_time: None,
                     ..onset(n, at)
@@ -1311,7 +1311,7 @@ fn a_file_pipeline_puts_every_mark_on_its_frame() {
 
 #[test]
 fn a_pipeline_can_be_paused_and_sought() {
-    // The music is heard as well, through queues of no more than a second.
+    // The music is played as well, through queues of no more than a second.
     let play = Play::new(
         "markcombiner name=c starve-timeout=2000000000 ! fakesink name=out sync=true \
          videotestsrc ! video/x-raw,framerate=25/1 ! queue ! c.media \
@@ -1366,7 +1366,7 @@ fn it_leaks_nothing() {
         );
         play.finish();
         let mut rig = Rig::file();
-        rig.hear(ms(100), &[onset(1, ms(20)), onset(2, ms(900))]);
+        rig.marks_come_to(ms(100), &[onset(1, ms(20)), onset(2, ms(900))]);
         rig.frame(ms(0), ms(40));
         rig.pull();
         rig.frame(ms(200), ms(40));

@@ -298,7 +298,7 @@ fn every_format_passes_bit_exact_and_is_heard() {
 }
 
 #[test]
-fn every_rate_hears_the_same_instants() {
+fn every_rate_gives_the_same_instants() {
     let instants = [0.5, 1.0, 1.31, 1.8, 2.4];
     for rate in [
         8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000, 768_000,
@@ -371,7 +371,7 @@ fn beats_of_a_metronome_are_on_its_ticks() {
 }
 
 #[test]
-fn tag_and_property_tell_the_tempo() {
+fn tag_and_property_have_the_tempo() {
     let info = mono_f32(44_100);
     let samples = clicks(44_100, 20.0, &every(0.5, 0.0, 20.0));
     let mut run = Run::new("").caps(&info);
@@ -427,7 +427,7 @@ fn aligned_marks_ride_on_the_buffer_that_holds_them() {
 }
 
 #[test]
-fn latency_is_told_as_it_is() {
+fn latency_is_answered_as_it_is() {
     let info = mono_f32(48_000);
     let upstream = gst::ClockTime::from_mseconds(7);
     for (mode, zero) in [("low-latency", true), ("offline", true), ("aligned", false)] {
@@ -540,7 +540,7 @@ fn times_are_those_of_the_segment_and_the_offset() {
 #[test]
 fn the_last_marks_come_before_the_end() {
     let info = mono_f32(44_100);
-    // This method reports an onset only when it has heard well past it.
+    // This method reports an onset only when it has analysed well past it.
     let samples = clicks(44_100, 1.0, &[0.5, 0.93]);
     for mode in ["low-latency", "aligned"] {
         let mut run = Run::new(&format!("emit=onset method=mudar mode={mode}")).caps(&info);
@@ -669,7 +669,7 @@ fn new_caps_drain_first_and_the_same_caps_do_not() {
 }
 
 #[test]
-fn short_gaps_are_silence_and_long_ones_begin_anew() {
+fn short_gaps_are_silence_and_long_ones_restart() {
     let info = mono_f32(44_100);
     for mode in ["low-latency", "aligned"] {
         let mut run = Run::new(&format!("emit=onset mode={mode}")).caps(&info);
@@ -709,7 +709,7 @@ fn short_gaps_are_silence_and_long_ones_begin_anew() {
 }
 
 #[test]
-fn jumps_of_the_timestamps_begin_anew() {
+fn jumps_of_the_timestamps_restart() {
     let info = mono_f32(44_100);
     let samples = clicks(44_100, 1.0, &[0.5, 0.985]);
     for start in [100_000_000_000, 500_000_000] {
@@ -959,7 +959,7 @@ fn a_storm_of_flushes_does_no_harm() {
         .unwrap()
         .pop_filtered(&[gst::MessageType::Error]);
     assert!(error.is_none(), "{error:?}");
-    // Each seek lets the sink preroll anew. GStreamer may bring a sink that has just done so to
+    // Each seek lets the sink preroll again. GStreamer may bring a sink that has just done so to
     // PLAYING after the pipeline was set to NULL.
     let (settled, ..) = pipeline.state(gst::ClockTime::from_seconds(20));
     settled.expect("the pipeline hangs");
@@ -1012,7 +1012,7 @@ fn truncated_and_corrupt_files_end_without_a_hang() {
     let (result, all) = play(&bytes);
     result.unwrap();
     assert!(all.len() >= 17, "{}", all.len());
-    // What is there is heard, whatever comes after it.
+    // What is there is analysed, whatever comes after it.
     let (_, half) = play(&bytes[..bytes.len() / 2]);
     assert!(half.len() >= 5 && half.len() < all.len(), "{}", half.len());
     let mut corrupt = bytes.clone();

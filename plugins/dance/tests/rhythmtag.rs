@@ -1,4 +1,4 @@
-//! The element contract of `rhythmtag`, clause by clause, on motion that is made up.
+//! The element contract of `rhythmtag`, clause by clause, on synthetic motion.
 
 // Helpers fail a test as it does itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -619,7 +619,7 @@ fn an_offset_moves_the_marks() {
 }
 
 #[test]
-fn settings_that_cannot_be_are_told() {
+fn settings_that_cannot_be_are_errors() {
     init();
     let element = gst::parse::launch("rhythmtag min-bpm=150 max-bpm=90").unwrap();
     let bus = gst::Bus::new();
@@ -682,18 +682,18 @@ fn music_and_motion_are_compared() {
             music.push((2 * n as u64 + half) * 100, 0);
         }
     }
-    let told = run.posted("rhythm-alignment");
-    assert_eq!(told.len(), 4, "{told:?}");
-    assert!(told.iter().all(|s| s.get::<bool>("final") == Ok(false)));
+    let reports = run.posted("rhythm-alignment");
+    assert_eq!(reports.len(), 4, "{reports:?}");
+    assert!(reports.iter().all(|s| s.get::<bool>("final") == Ok(false)));
     run.eos();
     assert!(
         run.posted("rhythm-alignment").is_empty(),
         "the music goes on"
     );
     assert!(music.harness.push_event(gst::event::Eos::new()));
-    let told = run.posted("rhythm-alignment");
-    assert_eq!(told.len(), 1);
-    let s = &told[0];
+    let reports = run.posted("rhythm-alignment");
+    assert_eq!(reports.len(), 1);
+    let s = &reports[0];
     let number = |name: &str| s.get::<f64>(name).unwrap();
     assert_eq!(s.get::<bool>("final"), Ok(true));
     assert_eq!(s.get::<gst::ClockTime>("end"), Ok(ms(20_000)));
@@ -715,14 +715,14 @@ fn music_and_motion_are_compared() {
     run.push(dancing(0, 400));
     run.eos();
     music.harness.push_event(gst::event::Eos::new());
-    let told = run.posted("rhythm-alignment");
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].get::<u32>("music-beats"), Ok(0));
-    assert!(!told[0].has_field("hit-rate-100") && !told[0].has_field("offset"));
+    let reports = run.posted("rhythm-alignment");
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0].get::<u32>("music-beats"), Ok(0));
+    assert!(!reports[0].has_field("hit-rate-100") && !reports[0].has_field("offset"));
 }
 
 #[test]
-fn the_dance_that_is_late_is_told_by_how_much() {
+fn how_late_the_dance_is_is_reported() {
     let mut run = Run::new("interval=0");
     let mut music = Music::new(&run);
     run.push(dancing(0, 20_000));
@@ -732,12 +732,12 @@ fn the_dance_that_is_late_is_told_by_how_much() {
     assert!(run.posted("rhythm-alignment").is_empty());
     music.harness.push_event(gst::event::Eos::new());
     run.eos();
-    let told = run.posted("rhythm-alignment");
-    assert_eq!(told.len(), 1);
+    let reports = run.posted("rhythm-alignment");
+    assert_eq!(reports.len(), 1);
     // The music beats 300 ms after the dance, which is 200 ms before its next beat.
-    let offset: f64 = told[0].get("offset").unwrap();
+    let offset: f64 = reports[0].get("offset").unwrap();
     assert!((offset - 200.0).abs() <= NEAR, "{offset}");
-    assert!(told[0].get::<f64>("hit-rate-100").unwrap() < 0.1);
+    assert!(reports[0].get::<f64>("hit-rate-100").unwrap() < 0.1);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `method=model`: heard through, refused with reasons, and done without where nobody asked for it.
+//! `method=model`: what it detects, refused with reasons, and done without where nobody asked for it.
 //!
 //! The models are of the real interface, written here by `dance-networks`, with a
 //! rule instead of trained weights. These tests need ONNX Runtime, and fail where it cannot be had.
@@ -19,7 +19,7 @@ use super::*;
 /// Takes for an onset and for a beat where the mean of the bands rises from one frame to the next.
 #[derive(Clone)]
 struct Rise {
-    /// What a rise counts; nothing is heard with 0.
+    /// What a rise counts; nothing is detected with 0.
     gain: f32,
     /// No number comes out where a band is above this.
     limit: f32,
@@ -157,7 +157,7 @@ const ELEMENT: &str = "onsetdetect";
 const INSTANTS: [f64; 6] = [0.5, 1.0, 1.31, 1.8, 2.4, 2.94];
 
 #[test]
-fn it_hears_through_the_model() {
+fn it_detects_with_the_model() {
     let folder = Dir::new();
     let info = mono_f32(44_100);
     let samples = clicks(44_100, 3.0, &INSTANTS);
@@ -175,7 +175,7 @@ fn it_hears_through_the_model() {
             assert_eq!(run.out.len(), 300, "{mode}");
         }
     }
-    // Everything but the model would hear them.
+    // Everything but the model would detect them.
     let deaf = Rise {
         gain: 0.0,
         ..Rise::default()
@@ -209,9 +209,9 @@ fn the_defined_network_fits() {
     }
 }
 
-/// With its card: what everybody hears through who has ONNX Runtime.
+/// With its card: what everybody detects with who has ONNX Runtime.
 #[test]
-fn the_shipped_model_hears_strokes_and_their_beats() {
+fn the_shipped_model_detects_strokes_and_their_beats() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/rhythm.onnx");
     let info = mono_f32(44_100);
     let strokes = every(0.5, 0.5, 20.0);
@@ -327,11 +327,11 @@ fn aligned_latency_holds_for_live_and_for_files() {
 }
 
 #[test]
-fn it_hears_the_same_after_a_flush_new_caps_and_a_gap() {
+fn it_detects_the_same_after_a_flush_new_caps_and_a_gap() {
     let folder = Dir::new();
     let model = Rise::default().write(&folder);
     let info = mono_f32(44_100);
-    // Sound from the very beginning to the very end, so that a state that stays is heard.
+    // Sound from the very beginning to the very end, so that a state that stays shows.
     let samples = clicks(44_100, 1.0, &[0.0, 0.4, 0.7, 0.97]);
     let flush: fn(&mut Run) = |run| {
         run.event(gst::event::FlushStart::new());
@@ -348,7 +348,7 @@ fn it_hears_the_same_after_a_flush_new_caps_and_a_gap() {
         let gap = gst::event::Gap::builder(gst::ClockTime::from_seconds(1));
         run.event(gap.duration(gst::ClockTime::from_seconds(10)).build());
     };
-    // A flush forgets what is told at the end only.
+    // A flush forgets what is reported at the end only.
     for (mode, name, forget) in [
         ("low-latency", "flush", flush),
         ("low-latency", "caps", caps),
@@ -667,8 +667,8 @@ fn the_system_has_one() -> bool {
     search.find().is_ok()
 }
 
-/// Hears a little without a wish, and returns what with, and the warning there was.
-fn hear_without_a_wish(folder_has_strokes_at: &[f64]) -> (String, Option<String>) {
+/// Detects a little without a wish, and returns what with, and the warning there was.
+fn detect_without_a_wish(folder_has_strokes_at: &[f64]) -> (String, Option<String>) {
     let info = mono_f32(44_100);
     let samples = clicks(44_100, 3.0, folder_has_strokes_at);
     let mut run = Run::new("emit=onset").caps(&info);
@@ -709,7 +709,7 @@ fn alone(name: &str, environment: &[(&str, &str)]) -> String {
 #[test]
 fn without_a_wish_the_model_is_taken_where_it_is_found() {
     if is_child() {
-        assert_eq!(hear_without_a_wish(&INSTANTS), ("model".into(), None));
+        assert_eq!(detect_without_a_wish(&INSTANTS), ("model".into(), None));
         return;
     }
     let folder = Dir::new();
@@ -733,7 +733,7 @@ fn without_a_wish_the_model_is_taken_where_it_is_found() {
 #[test]
 fn without_a_wish_and_a_model_there_is_superflux() {
     if is_child() {
-        assert_eq!(hear_without_a_wish(&INSTANTS), ("superflux".into(), None));
+        assert_eq!(detect_without_a_wish(&INSTANTS), ("superflux".into(), None));
         assert!(Runtime::current().is_none(), "nobody needs ONNX Runtime");
         return;
     }
@@ -741,13 +741,13 @@ fn without_a_wish_and_a_model_there_is_superflux() {
         "without_a_wish_and_a_model_there_is_superflux",
         &[("GST_DANCE_MODEL_PATH", "/nowhere")],
     );
-    let told = log
+    let logged = log
         .lines()
         .filter(|line| line.contains("detecting by superflux"));
-    let told: Vec<_> = told.collect();
-    assert_eq!(told.len(), 1, "{log}");
+    let logged: Vec<_> = logged.collect();
+    assert_eq!(logged.len(), 1, "{log}");
     assert!(
-        told[0].contains("INFO") && told[0].contains("/nowhere/rhythm.onnx"),
+        logged[0].contains("INFO") && logged[0].contains("/nowhere/rhythm.onnx"),
         "{log}"
     );
 }
@@ -760,7 +760,7 @@ fn without_a_wish_and_a_library_there_is_superflux() {
         } else {
             "superflux"
         };
-        assert_eq!(hear_without_a_wish(&INSTANTS), (expected.into(), None));
+        assert_eq!(detect_without_a_wish(&INSTANTS), (expected.into(), None));
         return;
     }
     let folder = Dir::new();
@@ -788,7 +788,7 @@ fn without_a_wish_and_a_library_there_is_superflux() {
 #[test]
 fn without_a_wish_a_model_that_is_broken_is_told_of() {
     if is_child() {
-        let (method, warning) = hear_without_a_wish(&INSTANTS);
+        let (method, warning) = detect_without_a_wish(&INSTANTS);
         assert_eq!(method, "superflux");
         let warning = warning.unwrap();
         assert!(
@@ -839,8 +839,8 @@ fn without_a_wish_a_model_that_fails_on_the_way_gives_place() {
             assert_eq!(warnings.len(), 1, "{mode}: {warnings:?}");
             assert!(warnings[0].contains("not a number"), "{mode}: {warnings:?}");
             // The first stroke went down with the model.
-            let heard = of_kind(&marks, Kind::Onset);
-            let rest: Vec<f64> = heard.into_iter().filter(|t| *t > 0.9).collect();
+            let found = of_kind(&marks, Kind::Onset);
+            let rest: Vec<f64> = found.into_iter().filter(|t| *t > 0.9).collect();
             assert_eq!(rest.len(), INSTANTS.len() - 1, "{mode}: {rest:?}");
             for (found, instant) in rest.iter().zip(&INSTANTS[1..]) {
                 assert!(
