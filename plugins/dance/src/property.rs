@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use gst::glib;
+use gst::glib::translate::{FromGlib, IntoGlib};
 use gst::prelude::*;
 
 use crate::lock::lock;
@@ -26,10 +27,26 @@ type Set<S> = Box<dyn Fn(&mut S, &glib::Value) + Send + Sync>;
 /// What is said of a property, and when it may be set.
 #[derive(Clone, Copy)]
 pub(crate) struct Text<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) nick: &'a str,
-    pub(crate) blurb: &'a str,
-    pub(crate) flags: glib::ParamFlags,
+    name: &'a str,
+    nick: &'a str,
+    blurb: &'a str,
+    flags: glib::ParamFlags,
+}
+
+impl<'a> Text<'a> {
+    pub(crate) fn new(
+        name: &'a str,
+        nick: &'a str,
+        blurb: &'a str,
+        flags: glib::ParamFlags,
+    ) -> Self {
+        Self {
+            name,
+            nick,
+            blurb,
+            flags,
+        }
+    }
 }
 
 /// One property of settings `S`.
@@ -43,28 +60,32 @@ pub(crate) struct Property<S> {
 pub(crate) trait Field<S, T>: Fn(&mut S) -> &mut T + Clone + Send + Sync + 'static {}
 impl<S, T, F: Fn(&mut S) -> &mut T + Clone + Send + Sync + 'static> Field<S, T> for F {}
 
+/// What a property stores.
+pub(crate) trait Stored:
+    Clone + ToValue + for<'a> glib::value::FromValue<'a> + 'static
+{
+}
+impl<T: Clone + ToValue + for<'a> glib::value::FromValue<'a> + 'static> Stored for T {}
+
 impl<S: Default + 'static> Property<S> {
-    /// A property with values that are stored as they are, if they pass `accepts`.
-    fn new<T>(
+    /// A property of a field with this default, which is set to what `take` makes of a value, if anything.
+    fn new<T: Clone + ToValue + 'static>(
         field: impl Field<S, T>,
-        accepts: impl Fn(&T) -> bool + Send + Sync + 'static,
+        take: impl Fn(&glib::Value) -> Option<T> + Send + Sync + 'static,
         spec: impl FnOnce(T) -> glib::ParamSpec,
-    ) -> Self
-    where
-        T: Clone + ToValue + for<'a> glib::value::FromValue<'a> + 'static,
-    {
-        let default = field(&mut S::default()).clone();
+    ) -> Self {
         let read = field.clone();
-        let get = move |settings: &mut S| read(settings).to_value();
         let set = move |settings: &mut S, value: &glib::Value| {
-            // GObject has checked the type.
-            if let Some(value) = value.get().ok().filter(|value| accepts(value)) {
+            if let Some(value) = take(value) {
                 *field(settings) = value;
             }
         };
         Self {
-            spec: spec(default),
-            access: Some((Box::new(get), Box::new(set))),
+            spec: spec(read(&mut S::default()).clone()),
+            access: Some((
+                Box::new(move |settings| read(settings).to_value()),
+                Box::new(set),
+            )),
         }
     }
 
@@ -99,10 +120,13 @@ macro_rules! spec {
     }};
 }
 
+/// A value as it is; GObject has checked the type.
+fn plain<T: Stored>(value: &glib::Value) -> Option<T> {
+    value.get().ok()
+}
+
 /// A number that has a range.
-pub(crate) trait Number:
-    Copy + PartialOrd + ToValue + for<'a> glib::value::FromValue<'a> + Send + Sync + 'static
-{
+pub(crate) trait Number: Stored + Copy + PartialOrd + Send + Sync {
     /// The specification of such a property.
     fn spec(text: Text<'_>, range: &RangeInclusive<Self>, default: Self) -> glib::ParamSpec;
 }
@@ -136,11 +160,8 @@ pub(crate) fn number<S: Default + 'static, T: Number>(
     range: RangeInclusive<T>,
 ) -> Property<S> {
     let allowed = range.clone();
-    Property::new(
-        field,
-        move |value| allowed.contains(value),
-        |default| T::spec(text, &range, default),
-    )
+    let take = move |value: &_| plain(value).filter(|value| allowed.contains(value));
+    Property::new(field, take, |default| T::spec(text, &range, default))
 }
 
 /// A rate, as a fraction from 0 to `most`.
@@ -149,15 +170,13 @@ pub(crate) fn fraction<S: Default + 'static>(
     field: impl Field<S, gst::Fraction>,
     most: i32,
 ) -> Property<S> {
-    let builder = gst::ParamSpecFraction::builder(text.name);
-    let builder = builder
-        .minimum(gst::Fraction::new(0, 1))
-        .maximum(gst::Fraction::new(most, 1));
-    Property::new(
-        field,
-        |_| true,
-        |default| spec!(builder.default_value(default), text),
-    )
+    let [least, most] = [0, most].map(|whole| gst::Fraction::new(whole, 1));
+    let builder = gst::ParamSpecFraction::builder(text.name)
+        .minimum(least)
+        .maximum(most);
+    Property::new(field, plain, |default| {
+        spec!(builder.default_value(default), text)
+    })
 }
 
 /// On or off.
@@ -166,55 +185,33 @@ pub(crate) fn switch<S: Default + 'static>(
     field: impl Field<S, bool>,
 ) -> Property<S> {
     let builder = glib::ParamSpecBoolean::builder(text.name);
-    Property::new(
-        field,
-        |_| true,
-        |default| spec!(builder.default_value(default), text),
-    )
+    Property::new(field, plain, |default| {
+        spec!(builder.default_value(default), text)
+    })
 }
 
 /// One of the values of an enumeration.
-pub(crate) fn choice<S: Default + 'static, T>(
-    text: Text<'_>,
-    field: impl Field<S, T>,
-) -> Property<S>
+pub(crate) fn choice<S, T>(text: Text<'_>, field: impl Field<S, T>) -> Property<S>
 where
-    T: HasParamSpec<ParamSpec = glib::ParamSpecEnum>
-        + StaticType
-        + glib::translate::FromGlib<i32>
-        + glib::translate::IntoGlib<GlibType = i32>
-        + Clone
-        + ToValue
-        + for<'a> glib::value::FromValue<'a>
-        + 'static,
+    S: Default + 'static,
+    T: HasParamSpec<ParamSpec = glib::ParamSpecEnum> + StaticType + Stored,
+    T: FromGlib<i32> + IntoGlib<GlibType = i32>,
 {
-    let spec = |default| {
-        spec!(
-            glib::ParamSpecEnum::builder_with_default(text.name, default),
-            text
-        )
-    };
-    Property::new(field, |_| true, spec)
+    let builder = |default| glib::ParamSpecEnum::builder_with_default(text.name, default);
+    Property::new(field, plain, |default| spec!(builder(default), text))
 }
 
 /// Any of the values of a set of flags.
-pub(crate) fn flags<S: Default + 'static, T>(text: Text<'_>, field: impl Field<S, T>) -> Property<S>
+pub(crate) fn flags<S, T>(text: Text<'_>, field: impl Field<S, T>) -> Property<S>
 where
-    T: HasParamSpec<ParamSpec = glib::ParamSpecFlags>
-        + StaticType
-        + glib::translate::FromGlib<u32>
-        + glib::translate::IntoGlib<GlibType = u32>
-        + Clone
-        + ToValue
-        + for<'a> glib::value::FromValue<'a>
-        + 'static,
+    S: Default + 'static,
+    T: HasParamSpec<ParamSpec = glib::ParamSpecFlags> + StaticType + Stored,
+    T: FromGlib<u32> + IntoGlib<GlibType = u32>,
 {
     let builder = glib::ParamSpecFlags::builder::<T>(text.name);
-    Property::new(
-        field,
-        |_| true,
-        |default| spec!(builder.default_value(default), text),
-    )
+    Property::new(field, plain, |default| {
+        spec!(builder.default_value(default), text)
+    })
 }
 
 /// A name that always has a value; setting none sets the default.
@@ -224,17 +221,10 @@ pub(crate) fn name<S: Default + 'static>(
 ) -> Property<S> {
     let default = field(&mut S::default()).clone();
     let builder = glib::ParamSpecString::builder(text.name);
-    let spec = spec!(builder.default_value(default.as_str()), text);
-    let read = field.clone();
-    Property {
-        spec,
-        access: Some((
-            Box::new(move |settings| read(settings).to_value()),
-            Box::new(move |settings, value| {
-                *field(settings) = value.get().unwrap_or_else(|_| default.clone());
-            }),
-        )),
-    }
+    let take = move |value: &_| plain(value).or_else(|| Some(default.clone()));
+    Property::new(field, take, |default| {
+        spec!(builder.default_value(default.as_str()), text)
+    })
 }
 
 /// The path of a file; an empty one is none.
@@ -242,17 +232,12 @@ pub(crate) fn path<S: Default + 'static>(
     text: Text<'_>,
     field: impl Field<S, Option<PathBuf>>,
 ) -> Property<S> {
-    let read = field.clone();
-    Property {
-        spec: spec!(glib::ParamSpecString::builder(text.name), text),
-        access: Some((
-            Box::new(move |settings| read(settings).to_value()),
-            Box::new(move |settings, value| {
-                let path = value.get::<Option<PathBuf>>().ok().flatten();
-                *field(settings) = path.filter(|path| !path.as_os_str().is_empty());
-            }),
-        )),
-    }
+    let builder = glib::ParamSpecString::builder(text.name);
+    let take = |value: &_| {
+        let path = plain::<Option<PathBuf>>(value).flatten();
+        Some(path.filter(|path| !path.as_os_str().is_empty()))
+    };
+    Property::new(field, take, |_| spec!(builder, text))
 }
 
 /// Statistics, which the element answers itself.
@@ -276,27 +261,15 @@ pub(crate) fn post_messages<S: Default + 'static>(
     blurb: &str,
     field: impl Field<S, bool>,
 ) -> [Property<S>; 1] {
-    let (name, nick, flags) = ("post-messages", "Post messages", PLAYING);
-    [switch(
-        Text {
-            name,
-            nick,
-            blurb,
-            flags,
-        },
-        field,
-    )]
+    let text = Text::new("post-messages", "Post messages", blurb, PLAYING);
+    [switch(text, field)]
 }
 
 /// What marks are moved by, in nanoseconds.
 pub(crate) fn offset<S: Default + 'static>(field: impl Field<S, i64>) -> [Property<S>; 1] {
     const MOST: i64 = 2_000_000_000;
-    let text = Text {
-        name: "offset",
-        nick: "Offset",
-        blurb: "Nanoseconds added to the instant of every mark, for lamps or screens that lag",
-        flags: PLAYING,
-    };
+    let blurb = "Nanoseconds added to the instant of every mark, for lamps or screens that lag";
+    let text = Text::new("offset", "Offset", blurb, PLAYING);
     [number(text, field, -MOST..=MOST)]
 }
 
@@ -310,23 +283,11 @@ pub(crate) fn tempo_range<S: Default + 'static>(
 ) -> [Property<S>; 2] {
     let blurb = |extreme| format!("{extreme} tempo in beats per minute that {what} may have");
     let (low, high) = (blurb("Slowest"), blurb("Fastest") + more);
-    let text = |name, nick, blurb| Text {
-        name,
-        nick,
-        blurb,
-        flags: READY,
-    };
+    let low = Text::new("min-bpm", "Minimum tempo", &low, READY);
+    let high = Text::new("max-bpm", "Maximum tempo", &high, READY);
     [
-        number(
-            text("min-bpm", "Minimum tempo", &low),
-            slowest,
-            range.clone(),
-        ),
-        number(
-            text("max-bpm", "Maximum tempo", &high),
-            fastest,
-            range.clone(),
-        ),
+        number(low, slowest, range.clone()),
+        number(high, fastest, range.clone()),
     ]
 }
 
@@ -347,12 +308,7 @@ macro_rules! list {
         $name:literal, $nick:literal, $blurb:expr => $when:ident $kind:ident $($field:ident).+ $(in $range:expr)?;
         $($rows:tt)*
     ) => {
-        let text = $crate::property::Text {
-            name: $name,
-            nick: $nick,
-            blurb: $blurb,
-            flags: $crate::property::$when,
-        };
+        let text = $crate::property::Text::new($name, $nick, $blurb, $crate::property::$when);
         $list.push($crate::property::$kind(text, |settings: &mut $settings| &mut settings.$($field).+ $(, $range)?));
         $crate::property::list!(@ $list $settings; $($rows)*);
     };

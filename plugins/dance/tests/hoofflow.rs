@@ -505,7 +505,7 @@ fn fewer_frames_are_analysed_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_flush_new_caps_and_a_new_segment_begin_anew() {
+fn a_flush_new_caps_and_a_new_segment_restart() {
     let info = rgb(64, 64);
     let mut run = Run::new("", &info);
     let flush: fn(&mut Run) = |run| {
@@ -523,10 +523,10 @@ fn a_flush_new_caps_and_a_new_segment_begin_anew() {
         let segment = common::segment(ms(10));
         run.harness.push_event(gst::event::Segment::new(&segment));
     };
-    for begin_anew in [flush, caps, segment] {
+    for restart in [flush, caps, segment] {
         run.push(ms(10), 100).unwrap();
         run.push(ms(50), 120).unwrap();
-        begin_anew(&mut run);
+        restart(&mut run);
         run.push(ms(90), 100).unwrap();
         assert_eq!(run.each().last().unwrap().status, Status::First);
     }
@@ -565,6 +565,15 @@ fn what_cannot_be_analysed_passes_all_the_same() {
 
 #[test]
 fn live_video_waits_for_nothing_and_nothing_is_lost() {
+    live_video_is_complete_at(gst::event::Eos::new());
+}
+
+#[test]
+fn live_motion_leaves_before_the_end_of_a_segment() {
+    live_video_is_complete_at(gst::event::SegmentDone::new(ms(2_400)));
+}
+
+fn live_video_is_complete_at(end: gst::Event) {
     let slow = Brighter {
         toil: 400,
         ..Brighter::default()
@@ -576,9 +585,14 @@ fn live_video_waits_for_nothing_and_nothing_is_lost() {
     }
     // All of them have passed, while most wait or were left out.
     assert_eq!(run.harness.buffers_received(), FRAMES as u32);
-    run.harness.push_event(gst::event::Eos::new());
+    let type_ = end.type_();
+    run.harness.push_event(end);
     let mut motions: Vec<Hoof> = run.seen().into_iter().flatten().collect();
     while let Some(event) = run.harness.try_pull_event() {
+        // Whatever comes after the end comes too late.
+        if event.type_() == type_ {
+            break;
+        }
         motions.extend(hoof::from_event(&event));
     }
     let element = run.element();
