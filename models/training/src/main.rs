@@ -103,6 +103,8 @@ enum Mudar {
     Train(Train),
     /// Write its three graphs, with their model cards.
     Export(mudar::export::Export),
+    /// Measure visual beats over a folder of features, by the motion method and by the network.
+    Eval(mudar::eval::Eval),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -196,6 +198,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Mudar(Mudar::Features(features)) => say(&features.run()?),
         Command::Mudar(Mudar::Train(args)) => train::<mudar::MudarTask>(&args),
         Command::Mudar(Mudar::Export(export)) => say(&export.run()?),
+        Command::Mudar(Mudar::Eval(eval)) => say(&eval.run()?),
         Command::Export(args) => match args.task {
             Name::Selftest => export::<SelfTest>(&args),
             Name::Rhythm => export::<RhythmTask>(&args),

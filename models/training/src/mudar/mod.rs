@@ -4,6 +4,7 @@
 
 pub mod analysis;
 pub mod data;
+pub mod eval;
 pub mod example;
 pub mod export;
 pub mod features;

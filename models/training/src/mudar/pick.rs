@@ -29,22 +29,28 @@ pub fn peaks(values: &[f32], threshold: f32) -> Vec<(f64, f32)> {
         .collect()
 }
 
-/// The times of peaks in seconds, the larger of two that are too close.
+/// The times of peaks in seconds and their probability, the larger of two that are too close.
 #[must_use]
-pub fn times(peaks: &[(f64, f32)], fps: f64) -> Vec<f64> {
-    let mut kept: Vec<(f64, f32)> = Vec::new();
+pub fn marks(peaks: &[(f64, f32)], fps: f64) -> Vec<(f64, f64)> {
+    let mut kept: Vec<(f64, f64)> = Vec::new();
     for &(place, value) in peaks {
-        let time = place / fps;
+        let mark = (place / fps, f64::from(value));
         match kept.last_mut() {
-            Some(last) if time - last.0 < GAP => {
-                if value > last.1 {
-                    *last = (time, value);
+            Some(last) if mark.0 - last.0 < GAP => {
+                if mark.1 > last.1 {
+                    *last = mark;
                 }
             }
-            _ => kept.push((time, value)),
+            _ => kept.push(mark),
         }
     }
-    kept.into_iter().map(|(time, _)| time).collect()
+    kept
+}
+
+/// The times of peaks in seconds, as [`marks`] keeps them.
+#[must_use]
+pub fn times(peaks: &[(f64, f32)], fps: f64) -> Vec<f64> {
+    marks(peaks, fps).into_iter().map(|mark| mark.0).collect()
 }
 
 /// The times of the labels that are 1.
@@ -81,7 +87,7 @@ mod tests {
         let values = [0.0, 0.2, 0.8, 0.8, 0.1, 0.0, 0.4, 0.0, 0.9, 0.0];
         let found = peaks(&values, 0.3);
         assert_eq!(found.len(), 3);
-        assert!((found[0].0 - 3.0 + 0.5 - 0.0).abs() < 0.6, "{found:?}");
+        assert!((found[0].0 - 2.5).abs() < 0.3, "{found:?}");
         let times = times(&found, 20.0);
         assert_eq!(times.len(), 2);
         assert!((times[1] - 0.4).abs() < 0.01, "{times:?}");
