@@ -4,9 +4,10 @@
 
 use std::path::Path;
 
-use midly::{MidiMessage, Smf, Timing, TrackEventKind};
+use midly::{MidiMessage, Timing, TrackEventKind};
 
 use super::kit::Piece;
+use super::midi;
 use crate::{Error, Split};
 
 /// One stroke of a drummer.
@@ -139,7 +140,7 @@ fn read(path: &Path, quarters: f64) -> Result<Vec<Stroke>, Error> {
 /// # Errors
 /// What is wrong with the file.
 pub fn parse(bytes: &[u8], quarters: f64) -> Result<Vec<Stroke>, String> {
-    let file = Smf::parse(bytes).map_err(|e| e.to_string())?;
+    let file = midi::parse(bytes)?;
     let Timing::Metrical(ticks) = file.header.timing else {
         return Err("timed in seconds, not in beats".into());
     };

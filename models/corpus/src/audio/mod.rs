@@ -15,6 +15,7 @@ pub mod effects;
 pub mod font;
 pub mod groove;
 pub mod kit;
+mod midi;
 pub mod music;
 pub mod patterns;
 mod player;

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use midly::{MetaMessage, MidiMessage, Smf, Timing, TrackEventKind};
+use midly::{MetaMessage, MidiMessage, Timing, TrackEventKind};
 
 use super::effects::Amplifier;
 use super::font::Note;
 use super::kit::Piece;
+use super::midi;
 use super::music::{Music, Part, Stroke};
 use super::score::{Course, Grid, Meter};
 use super::styles::Role;
@@ -107,7 +108,7 @@ fn read(path: &Path) -> Result<Option<Song>, Error> {
 /// # Errors
 /// What is wrong with the file.
 pub fn parse(name: &str, bytes: &[u8]) -> Result<Option<Song>, String> {
-    let file = Smf::parse(bytes).map_err(|e| e.to_string())?;
+    let file = midi::parse(bytes)?;
     let Timing::Metrical(ticks) = file.header.timing else {
         return Ok(None);
     };
