@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! An exported network for pictures of another size.
 //!
 //! The weights of a flow network fit any size, its graph has one. Where the checkpoint is gone, the weights are read back

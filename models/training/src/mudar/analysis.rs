@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Motion of pictures as an element sees it: the region that moves, optical flow in it, and features of it.
 
 use std::path::Path;

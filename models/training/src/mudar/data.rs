@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Clips as tensors: windows of music and dance, negatives, and labels.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A clip as the joint network learns from it, in a file.
 
 use std::collections::HashMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `mudar features`: makes the folder that the joint network learns from.
 
 use std::fs;

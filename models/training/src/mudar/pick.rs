@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Marks from the probability of a visual beat, and what chance would score.
 
 use dance_rhythm::metrics::f_measure;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The task `mudar`: what the joint network learns (section 3.3), and how it is measured while it does.
 
 use std::collections::BTreeMap;
