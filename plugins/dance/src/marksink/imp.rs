@@ -231,8 +231,6 @@ impl ObjectImpl for MarkSink {
         let obj = self.obj();
         // Marks are to be read early and none of the media is to be held.
         obj.set_sync(false);
-        // On a side branch of a player no buffer may come while the others wait in PAUSED.
-        obj.set_async(false);
         obj.set_enable_last_sample(false);
         // A late mark may ride on a buffer that has nothing left to show.
         obj.set_drop_out_of_segment(false);
@@ -260,7 +258,12 @@ impl ElementImpl for MarkSink {
         if transition == gst::StateChange::ReadyToPaused {
             or_post(&*self.obj(), self.open())?;
         }
+        let obj = self.obj();
+        let waits = obj.is_async();
+        // On a side branch of a player no buffer may come for a preroll while the other sinks are paused.
+        obj.set_async(waits && transition != gst::StateChange::PlayingToPaused);
         let result = self.parent_change_state(transition);
+        obj.set_async(waits);
         let down = transition == gst::StateChange::PausedToReady;
         let failed = transition == gst::StateChange::ReadyToPaused && result.is_err();
         if down || failed {

@@ -16,8 +16,8 @@
 //!
 //! The file is created when the element goes from READY to PAUSED. Each record goes to the system
 //! in one write, so that `tail -f` follows the marks; what a full disk cut short is taken back, so
-//! that the file holds whole records only. Standard output is `location=/dev/stdout`. The element does not wait for a buffer
-//! in PAUSED (`async=false`), since none may come on a side branch of a player.
+//! that the file holds whole records only. Standard output is `location=/dev/stdout`. A pause is not held
+//! up until a buffer comes, since none may come on a side branch of a player.
 //!
 //! ```sh
 //! gst-launch-1.0 filesrc location=song.ogg ! decodebin ! audioconvert ! onsetdetect ! \
