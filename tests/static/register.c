@@ -9,7 +9,7 @@
 extern void gst_plugin_dance_register (void);
 
 static const char *const wanted[] = {
-  "onsetdetect", "markcombiner", "rhythmoverlay", "marksink",
+  "onsetdetect", "markcombiner", "rhythmoverlay", "marknetsink", "marksink",
 };
 
 static gboolean

@@ -14,6 +14,7 @@ pub mod hoof;
 mod hoofflow;
 mod lock;
 mod markcombiner;
+mod marknetsink;
 pub mod marks;
 mod marksink;
 mod meta;
@@ -33,6 +34,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     register::<dtwretarget::DtwRetarget>(plugin, "dtwretarget")?;
     register::<hoofflow::HoofFlow>(plugin, "hoofflow")?;
     register::<markcombiner::MarkCombiner>(plugin, "markcombiner")?;
+    register::<marknetsink::MarkNetSink>(plugin, "marknetsink")?;
     register::<marksink::MarkSink>(plugin, "marksink")?;
     register::<onsetdetect::OnsetDetect>(plugin, "onsetdetect")?;
     register::<rhythmoverlay::RhythmOverlay>(plugin, "rhythmoverlay")?;

@@ -240,6 +240,24 @@ pub(crate) fn path<S: Default + 'static>(
     Property::new(field, take, |_| spec!(builder, text))
 }
 
+/// A text; an empty one is none.
+pub(crate) fn text<S: Default + 'static>(
+    text: Text<'_>,
+    field: impl Field<S, Option<String>>,
+) -> Property<S> {
+    let read = field.clone();
+    Property {
+        spec: spec!(glib::ParamSpecString::builder(text.name), text),
+        access: Some((
+            Box::new(move |settings| read(settings).to_value()),
+            Box::new(move |settings, value| {
+                let text = value.get::<Option<String>>().ok().flatten();
+                *field(settings) = text.filter(|text| !text.is_empty());
+            }),
+        )),
+    }
+}
+
 /// Statistics, which the element answers itself.
 pub(crate) fn stats<S: Default + 'static>(blurb: &str) -> [Property<S>; 1] {
     let spec = glib::ParamSpecBoxed::builder::<gst::Structure>("stats");

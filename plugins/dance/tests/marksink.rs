@@ -1,9 +1,16 @@
 //! `marksink`: what it writes, and how it fails.
 
 // Helpers fail a test as it does itself.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 mod common;
+#[path = "marksink/editors.rs"]
+mod editors;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

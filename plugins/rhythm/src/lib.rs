@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod analyzer;
+pub mod bands;
 pub mod beat;
 pub mod feature;
 pub mod mel;

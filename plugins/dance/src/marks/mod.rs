@@ -15,6 +15,8 @@
 //! buffers repeat metas, so that a consumer drops repeats by (`source`, `id`), for which
 //! [`Deduplicator`] serves.
 
+pub(crate) mod record;
+
 use std::collections::{BTreeSet, HashMap};
 
 use gst::glib::value::FromValue;

@@ -10,6 +10,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::Format;
+use super::editors::{FrameRate, Timeline};
 use super::writer::{Encoder, Records};
 use crate::element::{category, metadata, or_post, pad_templates};
 use crate::lock::lock;
@@ -19,19 +20,36 @@ use crate::property::{self, Properties, functions};
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| category("marksink", "Writes marks into a file"));
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Settings {
     location: Option<PathBuf>,
     format: Format,
+    frame_rate: gst::Fraction,
+    timecode: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            location: None,
+            format: Format::default(),
+            frame_rate: gst::Fraction::new(25, 1),
+            timecode: "01:00:00:00".into(),
+        }
+    }
 }
 
 static PROPERTIES: LazyLock<Properties<Settings>> = LazyLock::new(|| {
     Properties::new(property::list! { Settings:
         "location", "Location", "Path of the file to write, created at READY to PAUSED" => READY path location;
         "format", "Format", "Form in which marks are written" => READY choice format;
+        "frame-rate", "Frame rate", "Frames a second of the timeline, for the documents of video editors"
+            => READY fraction frame_rate in 1000;
+        "timecode", "Timecode", "Timecode HH:MM:SS:FF at which the timeline of a video editor begins"
+            => READY name timecode;
         use property::stats(
             "Counts since the file was made: marks taken, of them onset, beat, downbeat and visual-beat, \
-             duplicates dropped, out-of-order ones that WebVTT had no place for"
+             duplicates dropped, out-of-order ones that the format had no place for"
         );
     })
 });
@@ -44,6 +62,18 @@ struct State {
     seen: Deduplicator,
     /// After an error nothing more is written, so that the file stays valid.
     failed: bool,
+    /// Whether marks came since a document was last written.
+    changed: bool,
+}
+
+impl State {
+    /// Writes the file of a format that is written whole, if it is not up to date.
+    fn write_document(&mut self) -> io::Result<()> {
+        match self.encoder.document()? {
+            Some(document) if std::mem::take(&mut self.changed) => self.records.replace(&document),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -70,13 +100,19 @@ impl MarkSink {
                 ("No file to write marks to: set the property 'location'")
             )
         })?;
+        let rate = FrameRate {
+            numer: settings.frame_rate.numer().unsigned_abs(),
+            denom: settings.frame_rate.denom().unsigned_abs(),
+        };
+        let timeline = Timeline::new(rate, &settings.timecode)
+            .map_err(|text| gst::error_msg!(gst::ResourceError::Settings, ("{text}")))?;
         let mut records = Records::create(&path).map_err(|err| {
             gst::error_msg!(
                 gst::ResourceError::OpenWrite,
                 ("Could not open '{}' for writing: {err}", path.display())
             )
         })?;
-        let encoder = Encoder::new(settings.format);
+        let encoder = Encoder::new(settings.format, timeline);
         records
             .write(encoder.header().as_bytes())
             .map_err(|err| write_error(&path, &err))?;
@@ -88,13 +124,18 @@ impl MarkSink {
             encoder,
             seen: Deduplicator::default(),
             failed: false,
+            // A document without marks is one, too.
+            changed: true,
         });
         Ok(())
     }
 
     fn close(&self) {
-        // Without an EOS cues may still be held back.
-        let _ = self.with_state(|state| state.records.write(&state.encoder.finish()));
+        // Without an EOS cues may still be held back, and a document is not written.
+        let _ = self.with_state(|state| {
+            state.records.write(&state.encoder.finish())?;
+            state.write_document()
+        });
         if lock(&self.state).take().is_some() {
             gst::info!(CAT, imp = self, "closed: {:?}", lock(&self.stats));
         }
@@ -139,6 +180,7 @@ impl MarkSink {
                     match state.encoder.push(source, mark)? {
                         Some(records) => {
                             state.records.write(&records)?;
+                            state.changed = true;
                             *lock(&self.stats).by_kind.entry(mark.kind).or_default() += 1;
                         }
                         None => {
@@ -155,8 +197,11 @@ impl MarkSink {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Format,
-                ("A mark came after cues with a later start had been written, and was left out"),
-                ["WebVTT wants cues ordered by their start; see 'out-of-order' in stats"]
+                ("A mark had no place in the file any more, and was left out"),
+                [
+                    "WebVTT wants cues ordered by their start, and an editor's document holds \
+                     200,000 marks; see 'out-of-order' in stats"
+                ]
             );
         }
         result
@@ -189,6 +234,12 @@ impl MarkSink {
             state.seen.clear();
             state.records.write(&state.encoder.finish())
         })
+    }
+
+    /// Ends the stream.
+    fn end(&self) -> Result<(), gst::FlowError> {
+        self.end_run()?;
+        self.with_state(State::write_document)
     }
 
     fn stats(&self) -> gst::Structure {
@@ -243,7 +294,7 @@ impl ElementImpl for MarkSink {
     metadata!(
         "Mark sink",
         "Sink/File/Metadata",
-        "Writes rhythm marks as JSON lines, CSV, Audacity labels or WebVTT"
+        "Writes rhythm marks as JSON lines, CSV, Audacity labels, WebVTT or for editors"
     );
 
     pad_templates! {
@@ -287,9 +338,8 @@ impl BaseSinkImpl for MarkSink {
                 let (pts, duration) = gap.get();
                 self.advance(Some(pts), duration)
             }
-            gst::EventView::StreamStart(_)
-            | gst::EventView::FlushStop(_)
-            | gst::EventView::Eos(_) => self.end_run(),
+            gst::EventView::StreamStart(_) | gst::EventView::FlushStop(_) => self.end_run(),
+            gst::EventView::Eos(_) => self.end(),
             _ => Ok(()),
         };
         // An EOS would report success to the application.

@@ -2,54 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::Path;
 
-use serde::Serialize;
-
 use super::Format;
-use crate::marks::{self, Mark};
-
-/// A mark under the names of the public interface, as JSON and CSV have it.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Record<'a> {
-    version: u32,
-    source: &'a str,
-    id: u64,
-    kind: &'static str,
-    timestamp: u64,
-    running_time: Option<u64>,
-    stream_time: Option<u64>,
-    strength: f64,
-    confidence: f64,
-    bpm: Option<f64>,
-    beat_in_bar: u32,
-    predicted: bool,
-}
-
-/// The fields of [`Record`], in its order.
-const CSV_HEADER: &str = "version,source,id,kind,timestamp,running-time,stream-time,strength,\
-                          confidence,bpm,beat-in-bar,predicted\n";
-
-impl<'a> Record<'a> {
-    fn new(source: &'a str, mark: &Mark) -> Self {
-        Record {
-            version: marks::VERSION,
-            source,
-            id: mark.id,
-            kind: mark.kind.as_str(),
-            timestamp: mark.timestamp.nseconds(),
-            running_time: mark.running_time.map(gst::ClockTime::nseconds),
-            stream_time: mark.stream_time.map(gst::ClockTime::nseconds),
-            strength: mark.strength,
-            confidence: mark.confidence,
-            bpm: mark.bpm,
-            beat_in_bar: mark.beat_in_bar,
-            predicted: mark.predicted,
-        }
-    }
-}
+use super::editors::{Document, Timeline};
+use crate::marks::Mark;
+use crate::marks::record::{CSV_HEADER, Record};
 
 /// Place of the mark in the file it was detected in, as far as it is known.
 fn media_time(mark: &Mark) -> gst::ClockTime {
@@ -76,22 +35,29 @@ pub(super) enum Encoder {
     Csv,
     Audacity,
     WebVtt(Cues),
+    Document(Document),
 }
 
 impl Encoder {
-    pub(super) fn new(format: Format) -> Self {
+    pub(super) fn new(format: Format, timeline: Timeline) -> Self {
         match format {
             Format::JsonLines => Encoder::JsonLines,
             Format::Csv => Encoder::Csv,
             Format::Audacity => Encoder::Audacity,
             Format::WebVtt => Encoder::WebVtt(Cues::default()),
+            Format::ResolveEdl
+            | Format::FcpXml
+            | Format::Otio
+            | Format::Reaper
+            | Format::MidiTempo
+            | Format::MidiClip => Encoder::Document(Document::new(format, timeline)),
         }
     }
 
     /// What the file begins with.
     pub(super) fn header(&self) -> &'static str {
         match self {
-            Encoder::JsonLines | Encoder::Audacity => "",
+            Encoder::JsonLines | Encoder::Audacity | Encoder::Document(_) => "",
             Encoder::Csv => CSV_HEADER,
             Encoder::WebVtt(_) => "WEBVTT\n",
         }
@@ -128,6 +94,11 @@ impl Encoder {
                 Ok(Some(line.into_bytes()))
             }
             Encoder::WebVtt(cues) => Ok(cues.push(source, mark)),
+            Encoder::Document(document) => {
+                let ns = media_time(mark).nseconds();
+                let fits = document.push(source, mark, ns, label(mark));
+                Ok(fits.then(Vec::new))
+            }
         }
     }
 
@@ -146,6 +117,17 @@ impl Encoder {
         match self {
             Encoder::WebVtt(cues) => cues.emit_before(u64::MAX),
             _ => Vec::new(),
+        }
+    }
+
+    /// The whole file, of formats that are written whole.
+    ///
+    /// # Errors
+    /// If the marks cannot be put into the format.
+    pub(super) fn document(&mut self) -> io::Result<Option<Vec<u8>>> {
+        match self {
+            Encoder::Document(document) => document.bytes().map(Some),
+            _ => Ok(None),
         }
     }
 }
@@ -247,6 +229,19 @@ impl Records {
         let file = File::create(path)?;
         let whole = file.metadata()?.is_file().then_some(0);
         Ok(Records { file, whole })
+    }
+
+    /// Writes a whole file in place of what is there.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn replace(&mut self, document: &[u8]) -> io::Result<()> {
+        if self.whole.is_some_and(|length| length > 0) {
+            self.file.set_len(0)?;
+            self.file.rewind()?;
+            self.whole = Some(0);
+        }
+        self.write(document)
     }
 
     /// Writes whole records, or nothing.

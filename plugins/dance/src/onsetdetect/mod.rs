@@ -68,7 +68,7 @@
 use gst::glib;
 
 mod clock;
-mod downmix;
+pub(crate) mod downmix;
 mod imp;
 mod network;
 mod properties;
