@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """An RTSP server that plays a song with its beats: audio, and the marks as KLV (SMPTE 336) beside it.
 
 usage: rtsp-server.py SONG [PORT]
@@ -13,7 +13,7 @@ with `encoding-name=SMPTE336M`, whose packets hold one local set a mark:
     tag 4  place in the bar, 1 byte, 0 where not known
     tag 5  confidence 0 to 1, IEEE 754 of 4 bytes
 
-The RTP time of a packet is that of the audio that the mark came with. Needs the Debian packages
+The first packet is an empty local set, so that both streams begin together. The RTP time of a packet is that of the audio that the mark came with. Needs the Debian packages
 python3-gi, gir1.2-gst-rtsp-server-1.0 and gstreamer1.0-plugins-bad.
 """
 
@@ -63,8 +63,17 @@ class Factory(GstRtspServer.RTSPMediaFactory):
         )
         source = element.get_by_name("marks")
         pad = element.get_by_name("detect").get_static_pad("src")
+        # Neither stream starts before the other has something to send, and a mark may be far off.
+        pad.add_probe(Gst.PadProbeType.BUFFER, self.on_first_buffer, source)
         pad.add_probe(Gst.PadProbeType.BUFFER, self.on_buffer, source)
         return element
+
+    @staticmethod
+    def on_first_buffer(_pad, info, source):
+        klv = Gst.Buffer.new_wrapped(KEY + bytes([0]))
+        klv.pts = info.get_buffer().pts
+        source.emit("push-buffer", klv)
+        return Gst.PadProbeReturn.REMOVE
 
     @staticmethod
     def on_buffer(_pad, info, source):

@@ -379,7 +379,7 @@ fn midi(properties: &str, work: impl FnOnce(&Rig)) -> Vec<(f64, u8)> {
     let pipeline = rig.pipeline.clone();
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        for byte in std::fs::File::open(path).unwrap().bytes() {
+        for byte in BufReader::new(std::fs::File::open(path).unwrap()).bytes() {
             let now = pipeline.current_running_time().unwrap_or_default();
             bytes.push((now.nseconds() as f64 / 1e6, byte.unwrap()));
         }
@@ -625,10 +625,7 @@ fn the_pipeline_of_the_page_runs() {
     let source = include_str!("../src/marknetsink/mod.rs");
     let block = source.split("//! ```sh\n").nth(1).unwrap();
     let block = block.split("//! ```").next().unwrap();
-    let line = block
-        .replace("//!", " ")
-        .replace('\\', " ")
-        .replace('\n', " ");
+    let line = block.replace("//!", " ").replace(['\\', '\n'], " ");
     let (program, description) = line.trim().split_once(' ').unwrap();
     assert_eq!(program, "gst-launch-1.0");
     let (socket, port) = udp();
