@@ -1,5 +1,6 @@
 //! Onsets, beats and tempo of one stream of audio, in one object.
 
+use crate::conceal::Concealer;
 use crate::network::{Failure, Network};
 use crate::{beat, onset};
 
@@ -67,6 +68,10 @@ pub struct Analyzer {
     detector: onset::Detector,
     beats: BeatStage,
     invalid_taken: u64,
+    concealer: Concealer,
+    rate: f64,
+    /// Samples since the start of the stream.
+    samples: u64,
 }
 
 impl Analyzer {
@@ -113,6 +118,9 @@ impl Analyzer {
             detector,
             beats,
             invalid_taken: 0,
+            concealer: Concealer::new(config.onset.rate),
+            rate: f64::from(config.onset.rate),
+            samples: 0,
         })
     }
 
@@ -137,10 +145,30 @@ impl Analyzer {
 
     /// Analyses `mono`, full scale ±1.
     pub fn push(&mut self, mono: &[f32], out: &mut impl FnMut(Event)) {
+        self.samples += mono.len() as u64;
         let Self {
-            detector, beats, ..
+            detector,
+            beats,
+            concealer,
+            ..
         } = self;
-        detector.push(mono, &mut |event| pass(event, beats, out));
+        concealer.push(mono, &mut |mono| {
+            detector.push(mono, &mut |event| pass(event, beats, out));
+        });
+    }
+
+    /// Goes on over `count` samples that were lost, see [`Concealer`].
+    pub fn push_lost(&mut self, count: u64, out: &mut impl FnMut(Event)) {
+        self.samples += count;
+        let Self {
+            detector,
+            beats,
+            concealer,
+            ..
+        } = self;
+        concealer.lose(count, &mut |mono| {
+            detector.push(mono, &mut |event| pass(event, beats, out));
+        });
     }
 
     /// Ends the stream: reports everything that is still held back.
@@ -153,7 +181,13 @@ impl Analyzer {
             BeatStage::Off => (),
             BeatStage::Online(tracker) => tracker.finish(&mut |event| out(event.into())),
             BeatStage::Offline(offline) => {
-                let beats = offline.decode();
+                let end = self.samples as f64 / self.rate;
+                let mut beats = offline.decode();
+                beats.retain_mut(|beat| {
+                    // The bias of an onset function may move the first beat before the stream.
+                    beat.time = beat.time.max(0.0);
+                    beat.time < end
+                });
                 if let Some(tempo) = middle_tempo(&beats) {
                     out(Event::Tempo(tempo));
                 }
@@ -168,6 +202,8 @@ impl Analyzer {
     pub fn reset(&mut self) {
         self.detector.reset();
         self.invalid_taken = 0;
+        self.samples = 0;
+        self.concealer.reset();
         match &mut self.beats {
             BeatStage::Off => (),
             BeatStage::Online(tracker) => tracker.reset(),
@@ -214,5 +250,44 @@ fn pass(event: onset::Event, beats: &mut BeatStage, out: &mut impl FnMut(Event))
             BeatStage::Online(tracker) => tracker.push(&frame, &mut |event| out(event.into())),
             BeatStage::Offline(offline) => offline.push(&frame),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beats of bars of `metre` from the second of a bar on, at 120 BPM but for every fifth.
+    fn beats(metre: u8, count: u8) -> Vec<beat::Beat> {
+        let beat = |n: u8| beat::Beat {
+            time: f64::from(n) * 0.5,
+            strength: 1.0,
+            confidence: f64::from(n) / 100.0,
+            bpm: if n % 5 == 4 {
+                60.0
+            } else {
+                120.0 + f64::from(n)
+            },
+            beat_in_bar: (n + 1) % metre + 1,
+            predicted: false,
+        };
+        (0..count).map(beat).collect()
+    }
+
+    #[test]
+    fn the_tempo_of_a_file_has_the_bar_of_its_beats() {
+        for metre in [2, 3, 4, 5] {
+            let mut beats = beats(metre, 20);
+            let tempo = middle_tempo(&beats).unwrap();
+            assert_eq!(tempo.beats_per_bar, metre);
+            // Sorted: four of 60 BPM, then those at 120 and up, of which the seventh is in the middle.
+            assert_eq!((tempo.bpm, tempo.confidence), (127.0, 0.07));
+            // One bar that ends early does not change it.
+            beats[9].beat_in_bar = 1;
+            assert_eq!(middle_tempo(&beats).unwrap().beats_per_bar, metre);
+            beats.iter_mut().for_each(|beat| beat.beat_in_bar = 0);
+            assert_eq!(middle_tempo(&beats).unwrap().beats_per_bar, 0);
+        }
+        assert_eq!(middle_tempo(&[]), None);
     }
 }

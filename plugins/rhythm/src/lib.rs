@@ -6,6 +6,7 @@
 pub mod analyzer;
 pub mod bands;
 pub mod beat;
+pub mod conceal;
 pub mod feature;
 pub mod mel;
 pub mod metrics;

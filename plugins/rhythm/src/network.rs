@@ -4,7 +4,7 @@
 //! and calls it through [`Network`]. Training takes the features from here as well, so that
 //! training and serving cannot drift.
 
-use crate::spectrum::{Filterbank, Spectrum};
+use crate::spectrum::{DITHER, Filterbank, Spectrum};
 
 /// Name of the features, as it stands on the model's card; another feature set has another name.
 pub const FEATURES: &str = "log-bands-1";
@@ -23,8 +23,9 @@ const BANDS_PER_OCTAVE: f64 = 12.0;
 const GAIN: f32 = 30.0;
 /// The reference level falls by a factor e in this many seconds.
 const RELEASE: f64 = 4.0;
-/// Reference level (mean band magnitude, 1 is a full-scale sine) below which nothing is amplified.
-const FLOOR: f32 = 2e-4;
+/// Reference level (mean band magnitude, 1 is a full-scale sine) below which nothing is amplified:
+/// music that peaks at −66 dBFS is above it most of the time.
+const FLOOR: f32 = 5e-6;
 
 /// Output of a network for one frame, probabilities 0 … 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -114,9 +115,11 @@ impl LogBands {
         self.bands.apply(magnitude, out);
         // A band's magnitude is relative to a full-scale sine: 1/4 of the window's length.
         let scale = 4.0 / self.spectrum.frame_len() as f32;
-        let mean = out.iter().sum::<f32>() * scale / BANDS as f32;
+        out.iter_mut()
+            .for_each(|x| *x = (*x * scale - DITHER).max(0.0));
+        let mean = out.iter().sum::<f32>() / BANDS as f32;
         self.reference = (self.reference * self.release).max(mean).max(FLOOR);
-        let gain = GAIN * scale / self.reference;
+        let gain = GAIN / self.reference;
         for x in out {
             *x = (1.0 + gain * *x).log10();
         }

@@ -34,6 +34,9 @@ pub fn hamming(length: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Magnitude of a band of [`Spectrum::of_attacks`] (1 is a full-scale sine) that counts as none:
+/// the 16-bit dither of a silent track stays below it at all rates.
+pub(crate) const DITHER: f32 = 8e-6;
 /// Length of [`attack_window`]s in seconds, before rounding to a length the FFT likes.
 const ATTACK_WINDOW: f64 = 0.0464;
 

@@ -325,3 +325,98 @@ fn settings_out_of_range_are_named() {
     );
     check(&|c| c.lead = -1.0, Error::Lead(-1.0));
 }
+
+/// Numbers from 0 to 1, the same in every run.
+fn random(seed: u32) -> impl FnMut() -> f32 {
+    let mut state = seed.wrapping_mul(2_654_435_769) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 8) as f32 / (1u32 << 24) as f32
+    }
+}
+
+/// Steady drums, and strokes at random: frames and the true beats, of which the latter have none.
+fn with_and_without_a_beat() -> Vec<(Vec<Frame>, Vec<f64>)> {
+    (0..10)
+        .map(|n| {
+            let mut next = random(n + 1);
+            if n % 2 == 0 {
+                let bpm = 80.0 + 90.0 * f64::from(next());
+                let count = (20.0 * bpm / 60.0) as usize;
+                let mut strokes = pattern(0.3, bpm, 4, count);
+                for (time, _) in &mut strokes {
+                    *time += 0.02 * f64::from(next() - 0.5);
+                }
+                (frames(20.5, -30.0, &strokes), truth(0.3, bpm, count))
+            } else {
+                let strokes: Vec<(f64, [f32; 3])> = (0..60)
+                    .map(|_| (20.0 * f64::from(next()), [next(), next(), next()]))
+                    .collect();
+                (frames(20.5, -30.0, &strokes), Vec::new())
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn confidence_is_worth_more_than_the_share_of_right_beats() {
+    let config = Config::new(FPS);
+    let mut judged: [Vec<(f64, f64)>; 2] = Default::default();
+    for (frames, truth) in with_and_without_a_beat() {
+        let found = [online(&config, &frames).0, offline(&config, &frames)];
+        for (judged, beats) in judged.iter_mut().zip(found) {
+            for beat in beats {
+                let right = truth.iter().any(|t| (t - beat.time).abs() < 0.07);
+                judged.push((beat.confidence, f64::from(u8::from(right))));
+            }
+        }
+    }
+    for judged in judged {
+        let mean = |of: &dyn Fn(&(f64, f64)) -> f64| {
+            judged.iter().map(of).sum::<f64>() / judged.len() as f64
+        };
+        let share = mean(&|j| j.1);
+        assert!((0.3..0.9).contains(&share), "{share}");
+        // The Brier score of a constant, the best there is, is the variance of the outcome.
+        let (brier, constant) = (mean(&|j| (j.0 - j.1).powi(2)), share * (1.0 - share));
+        assert!(brier < 0.95 * constant, "{brier}, constant {constant}");
+        let part = |right: f64| {
+            let part: Vec<f64> = judged
+                .iter()
+                .filter(|j| j.1 == right)
+                .map(|j| j.0)
+                .collect();
+            part.iter().sum::<f64>() / part.len() as f64
+        };
+        assert!(part(1.0) > part(0.0) + 0.05, "{} {}", part(1.0), part(0.0));
+    }
+}
+
+#[test]
+fn the_tempo_ends_within_five_seconds_of_the_music() {
+    let music = pattern(0.2, 120.0, 4, 40);
+    let end = 0.2 + 20.0;
+    // Digital silence, the noise of a line, and a held sound without onsets.
+    for level in [-120.0, -75.0, -25.0] {
+        let mut all = frames(30.0, level, &music);
+        for frame in all.iter_mut().filter(|frame| frame.time < end) {
+            frame.level = frame.level.max(-30.0);
+        }
+        let mut tracker = Tracker::new(&Config::new(FPS)).unwrap();
+        let mut ended = None;
+        for frame in &all {
+            tracker.push(frame, &mut |event| match event {
+                Event::Tempo(tempo) if tempo.bpm == 0.0 => {
+                    assert_eq!(tempo, Tempo::default());
+                    ended = ended.or(Some(frame.time));
+                }
+                _ => (),
+            });
+        }
+        let ended = ended.unwrap_or_else(|| panic!("at {level} dB it does not end"));
+        assert!((end + 1.0..end + 5.0).contains(&ended), "{level}: {ended}");
+        assert_eq!(tracker.tempo(), None);
+    }
+}

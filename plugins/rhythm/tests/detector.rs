@@ -281,3 +281,33 @@ fn librosa_keeps_its_bias_when_asked() {
         assert!((a - b - 0.030).abs() < 1e-9);
     }
 }
+
+#[test]
+fn the_confidence_of_an_onset_rises_with_its_height() {
+    // In audible noise, half of the bursts rise far out of it and the others hardly.
+    let rate = 22_050;
+    let mut next = noise(3);
+    let strong: Vec<f64> = (0..15).map(|n| 0.5 + 0.6 * f64::from(n)).collect();
+    let mut samples = bursts(rate, &strong, 10.0, 0.5);
+    for (n, weak) in bursts(rate, &strong, 10.0, 0.03).into_iter().enumerate() {
+        let later = n + (0.3 * f64::from(rate)) as usize;
+        if let Some(sample) = samples.get_mut(later) {
+            *sample += weak;
+        }
+    }
+    samples.iter_mut().for_each(|x| *x += 0.01 * next());
+    let mut detector = Detector::new(&config(rate, Method::SuperFlux)).unwrap();
+    let (onsets, _) = detect(&mut detector, &samples, 1_024);
+    let mean = |from: f64| {
+        let near = |onset: &&Onset| {
+            strong
+                .iter()
+                .any(|time| (onset.time - time - from).abs() < 0.03)
+        };
+        let found: Vec<f64> = onsets.iter().filter(near).map(|o| o.confidence).collect();
+        assert!(found.len() >= 8, "{} at {from}", found.len());
+        found.iter().sum::<f64>() / found.len() as f64
+    };
+    let (strong, weak) = (mean(0.0), mean(0.3));
+    assert!(strong > weak + 0.03, "{strong} {weak}");
+}

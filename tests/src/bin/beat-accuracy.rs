@@ -98,6 +98,8 @@ struct Clip {
 struct Told {
     online: Vec<(Beat, f64)>,
     offline: Vec<Beat>,
+    /// Tempi in BPM, live.
+    tempi: Vec<(f64, f64)>,
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
@@ -135,6 +137,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     if !report.online.is_empty() {
         report.print_delays();
+        report.print_tempi();
         report.print_calibration(options.calibration.as_deref())?;
     }
     locks(options.model.as_deref())
@@ -209,17 +212,16 @@ fn track(samples: &[f32], rate: u32, model: Option<&Path>) -> Result<Told, Failu
     let config = beat::Config::new(detector.frame_rate());
     let mut tracker = Tracker::new(&config)?;
     let mut offline = OfflineTracker::new(&config)?;
-    let mut online = Vec::new();
+    let (mut online, mut tempi) = (Vec::new(), Vec::new());
     let piece = rate as usize / 100;
     for (n, part) in samples.chunks(piece).enumerate() {
         let heard = (n * piece + part.len()) as f64 / f64::from(rate);
         detector.push(part, &mut |event| {
             if let onset::Event::Frame(frame) = event {
                 offline.push(&frame);
-                tracker.push(&frame, &mut |event| {
-                    if let beat::Event::Beat(beat) = event {
-                        online.push((beat, heard));
-                    }
+                tracker.push(&frame, &mut |event| match event {
+                    beat::Event::Beat(beat) => online.push((beat, heard)),
+                    beat::Event::Tempo(tempo) => tempi.push((tempo.bpm, heard)),
                 });
             }
         });
@@ -230,6 +232,7 @@ fn track(samples: &[f32], rate: u32, model: Option<&Path>) -> Result<Told, Failu
     Ok(Told {
         online,
         offline: offline.decode(),
+        tempi,
     })
 }
 
@@ -328,7 +331,37 @@ struct Report {
     online: Vec<(f64, bool)>,
     offline: Vec<(f64, bool)>,
     delays: Vec<f64>,
+    /// Of each clip: seconds to the first tempo, and how right the tempi reported are.
+    first_tempi: Vec<(f64, TempoLevel)>,
+    tempi: Vec<TempoLevel>,
     headed: bool,
+}
+
+/// Whether a tempo is that of the beats around (± 5 %), twice or half of it, or none of these.
+#[derive(Clone, Copy, PartialEq)]
+enum TempoLevel {
+    Right,
+    Octave,
+    Wrong,
+}
+
+impl TempoLevel {
+    fn of(bpm: f64, time: f64, beats: &[f64]) -> Self {
+        let next = beats
+            .partition_point(|beat| *beat < time)
+            .clamp(1, beats.len() - 1);
+        let near = &beats[next.saturating_sub(3)..beats.len().min(next + 3)];
+        let mut intervals: Vec<f64> = near.windows(2).map(|w| w[1] - w[0]).collect();
+        let ratio = bpm * quantile(&mut intervals, 0.5) / 60.0;
+        let near = |level: f64| (ratio / level - 1.0).abs() < 0.05;
+        if near(1.0) {
+            Self::Right
+        } else if near(2.0) || near(0.5) {
+            Self::Octave
+        } else {
+            Self::Wrong
+        }
+    }
 }
 
 impl Report {
@@ -346,6 +379,16 @@ impl Report {
         }
         self.delays
             .extend(told.online.iter().map(|(beat, heard)| heard - beat.time));
+        if clip.beats.len() > 1 {
+            let levels = told.tempi.iter().filter(|(bpm, _)| *bpm > 0.0);
+            let levels = levels.map(|&(bpm, at)| (at, TempoLevel::of(bpm, at, &clip.beats)));
+            let levels: Vec<_> = levels.collect();
+            let start = clip.beats[0];
+            let first = levels.first().map(|&(at, level)| (at - start, level));
+            self.first_tempi
+                .push(first.unwrap_or((f64::INFINITY, TempoLevel::Wrong)));
+            self.tempi.extend(levels.iter().map(|(_, level)| *level));
+        }
         let scores = [Score::of(clip, &online), Score::of(clip, &told.offline)];
         if options.clips {
             self.head();
@@ -382,6 +425,26 @@ impl Report {
             line("half A", 0, 2);
             line("half B", 1, 2);
         }
+    }
+
+    fn print_tempi(&mut self) {
+        let share = |levels: &[TempoLevel], level| {
+            levels.iter().filter(|l| **l == level).count() as f64 / levels.len().max(1) as f64
+        };
+        let (mut times, first): (Vec<f64>, Vec<TempoLevel>) = self.first_tempi.drain(..).unzip();
+        let never = times.iter().filter(|t| t.is_infinite()).count();
+        println!(
+            "tempo live: first after {:.1} s (median; 90 % {:.1} s, {never} never), of {} clips {:.3} right, \
+             {:.3} an octave off; of {} reports {:.3} right, {:.3} an octave off",
+            quantile(&mut times, 0.5),
+            quantile(&mut times, 0.9),
+            first.len(),
+            share(&first, TempoLevel::Right),
+            share(&first, TempoLevel::Octave),
+            self.tempi.len(),
+            share(&self.tempi, TempoLevel::Right),
+            share(&self.tempi, TempoLevel::Octave),
+        );
     }
 
     fn print_delays(&mut self) {

@@ -127,9 +127,9 @@ pub struct Beat {
 }
 
 /// The tempo from now on.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tempo {
-    /// Beats per minute.
+    /// Beats per minute; 0 when the beat is lost.
     pub bpm: f64,
     /// Confidence of the beat it was reported with; 0 when the beat is lost.
     pub confidence: f64,
@@ -142,7 +142,7 @@ pub struct Tempo {
 pub enum Event {
     /// A beat; each once, in ascending order.
     Beat(Beat),
-    /// The tempo or the metre has changed, or (confidence 0) there is no beat any more.
+    /// The tempo or the metre has changed, or (0 BPM, confidence 0) there is no beat any more.
     Tempo(Tempo),
 }
 
@@ -187,11 +187,14 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Below this level (dBFS), or this much below the recent maximum, a frame is silent.
-const SILENCE: f32 = -60.0;
+/// Below this level (dBFS), or this much below the recent maximum, a frame is silent. The level is
+/// that of 16-bit dither; whatever is above it counts by how it compares with what was before, so
+/// that quiet music has beats as loud music does.
+const SILENCE: f32 = -92.0;
 const SILENCE_BELOW_LOUDEST: f32 = 50.0;
-/// The recent maximum falls by this many dB a second.
-const LOUDEST_FALLS: f32 = 5.0;
+/// The recent maximum falls by this many dB a second: the noise of a line after loud music stays
+/// silent for as long as the tempo is kept.
+const LOUDEST_FALLS: f32 = 2.0;
 
 /// Separates silence from music by level.
 #[derive(Clone, Copy, Debug)]

@@ -34,13 +34,18 @@ const FOLLOW: f32 = 0.2;
 const QUIET: f32 = 45.0;
 /// Seconds of silence, and of sound without any onset, after which the beat is lost.
 const LOST_IN_SILENCE: f64 = 2.5;
-const LOST_WITHOUT_ONSET: f64 = 5.0;
+const LOST_WITHOUT_ONSET: f64 = 4.5;
 /// An onset function below this is no onset.
 const ONSET: f32 = 0.05;
 /// A tempo is reported again when it has changed by this share.
 const TEMPO_STEP: f64 = 0.02;
 /// Share of the newest beat in the reported tempo.
 const TEMPO_FOLLOW: f64 = 0.25;
+/// A tempo is reported when it has held (within [`SAME_TEMPO`]) for so many beats of at least this
+/// confidence. Chosen by the time to the first report against the share of wrong ones, as
+/// `beat-accuracy` prints them.
+const SETTLED_BEATS: u32 = 4;
+const SETTLED_CONFIDENCE: f64 = 0.5;
 /// Seconds around a beat whose maximum is its strength.
 const AROUND: f64 = 0.05;
 /// Constant and weights of (log-odds of the posterior, mean of the onset function's maxima from
@@ -82,6 +87,8 @@ struct State {
     period: f64,
     /// The same, smoothed for reports.
     reported_period: f64,
+    /// Beats for which that has held.
+    steady: u32,
     /// The last beat reported.
     beat: Option<Beat>,
     /// The tempo reported last, unless it is lost.
@@ -108,6 +115,7 @@ impl State {
         slot: None,
         period: 0.5,
         reported_period: 0.0,
+        steady: 0,
         beat: None,
         reported_tempo: None,
         busy: 0.0,
@@ -151,7 +159,6 @@ impl Tracker {
     /// The next beat if the music goes on as it does; `None` while there is no beat.
     pub fn next_beat(&self) -> Option<Beat> {
         let (beat, last) = (self.state.beat?, self.state.last?);
-        self.state.reported_tempo?;
         let slot = self.state.slot.map(|s| self.forward.space.slots[s].after);
         Some(Beat {
             time: last + self.state.period,
@@ -216,11 +223,8 @@ impl Tracker {
             return true;
         }
         if state.tempo.is_some() {
-            if let Some(reported) = state.reported_tempo {
-                out(Event::Tempo(Tempo {
-                    confidence: 0.0,
-                    ..reported
-                }));
+            if state.reported_tempo.is_some() {
+                out(Event::Tempo(Tempo::default()));
             }
             let (silence, without_onset) = (state.silence, state.without_onset);
             *state = State {
@@ -379,6 +383,13 @@ impl Tracker {
         } else {
             state.period
         };
+        state.steady = if confidence < SETTLED_CONFIDENCE {
+            0
+        } else if change.abs() < SAME_TEMPO {
+            state.steady + 1
+        } else {
+            1
+        };
         let bpm = 60.0 / state.reported_period;
         let slot = state.slot.map(|s| space.slots[s]);
         let beat = Beat {
@@ -394,7 +405,7 @@ impl Tracker {
             (bpm / old.bpm - 1.0).abs() > TEMPO_STEP || old.beats_per_bar != metre
         });
         state.beat = Some(beat);
-        if news {
+        if news && state.steady >= SETTLED_BEATS {
             let tempo = Tempo {
                 bpm,
                 confidence,
@@ -417,4 +428,55 @@ fn confidence(posterior: f32, busy: f32, sure: f32) -> f64 {
     let p = f64::from(posterior).clamp(0.01, 0.99);
     let features = [1.0, (p / (1.0 - p)).ln(), f64::from(busy), f64::from(sure)];
     logistic(CONFIDENCE.iter().zip(features).map(|(w, x)| w * x).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tracker that follows the tempo `followed` while the mass is only at that and at `other`.
+    fn followed(other_mass: f32) -> (usize, usize, usize) {
+        let mut tracker = Tracker::new(&Config::new(100.0)).unwrap();
+        let (followed, other) = (10, 60);
+        tracker.forward.mass.fill(0.0);
+        tracker.forward.mass[followed] = 1.0;
+        tracker.forward.mass[other] = other_mass;
+        tracker.state.tempo = Some(followed);
+        (tracker.follow_tempo(), followed, other)
+    }
+
+    #[test]
+    fn another_tempo_must_be_twice_as_probable() {
+        for mass in [0.5, 1.1, 1.9] {
+            let (now, followed, _) = followed(mass);
+            assert_eq!(now, followed, "{mass}");
+        }
+        let (now, _, other) = followed(2.1);
+        // Within the tempi that count as the same.
+        assert!(now.abs_diff(other) <= 5, "{now}");
+    }
+
+    #[test]
+    fn the_period_is_the_mean_of_near_tempi() {
+        let mut tracker = Tracker::new(&Config::new(100.0)).unwrap();
+        tracker.forward.mass.fill(0.0);
+        // Frames per beat from 28 on: 50 and 52, three to one, and a tempo that is not near.
+        for (tempo, mass) in [(22, 3.0), (24, 1.0), (70, 2.5)] {
+            tracker.forward.mass[tempo] = mass;
+        }
+        tracker.follow_tempo();
+        assert!((tracker.state.period - 0.505).abs() < 1e-6);
+    }
+
+    #[test]
+    fn confidence_rises_with_each_kind_of_evidence() {
+        let base = confidence(0.5, 0.5, 0.5);
+        assert!((0.05..0.95).contains(&base), "{base}");
+        assert!(confidence(0.9, 0.5, 0.5) > base + 0.1);
+        assert!(confidence(0.5, 0.9, 0.5) > base + 0.05);
+        for extreme in [0.0, 1.0] {
+            let value = confidence(extreme, extreme, extreme);
+            assert!((0.0..=1.0).contains(&value), "{value}");
+        }
+    }
 }

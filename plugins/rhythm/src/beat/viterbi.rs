@@ -2,7 +2,7 @@
 
 use super::observation::{Decimator, Exponents, Observation, Position};
 use super::space::Space;
-use super::{Beat, Config, Error, SilenceGate, logistic};
+use super::{Beat, Config, Error, SILENCE, SilenceGate, logistic};
 use crate::onset::Frame;
 
 /// Chosen on the half of the music that is tuned on.
@@ -18,7 +18,10 @@ const MOST_FRAMES: usize = 30_000;
 /// Seconds of silence after which frames are not observed.
 const SILENCE_IGNORED: f64 = 1.2;
 /// Seconds of silence in which no beats are reported; beats continue through shorter rests.
-const SILENCE: f64 = 4.0;
+const LONG_SILENCE: f64 = 4.0;
+/// A beat this many seconds before the first sound or after the last belongs to it; one that is
+/// farther away is none.
+const EDGE: f64 = 0.07;
 /// Seconds after its instant by which a beat is audible.
 const SOUNDS: f64 = 0.05;
 /// A beat of this strength is audible.
@@ -50,11 +53,40 @@ struct StoredFrame {
     beat: f32,
 }
 
+/// The instants of the first and of the last frame at each level, in dB.
+#[derive(Clone, Debug)]
+struct Levels([Option<[f64; 2]>; Self::COUNT]);
+
+impl Levels {
+    /// From −120 dBFS up.
+    const LOWEST: f32 = -120.0;
+    const COUNT: usize = 128;
+    /// A frame this much below the loudest is silent: music may fade in and ring out for long.
+    const BELOW_LOUDEST: f32 = 65.0;
+    const NEW: Self = Self([None; Self::COUNT]);
+
+    fn add(&mut self, time: f64, level: f32) {
+        let place = (level - Self::LOWEST).max(0.0) as usize;
+        let [_, last] = self.0[place.min(Self::COUNT - 1)].get_or_insert([time, time]);
+        *last = time;
+    }
+
+    /// From the first to the last frame that is not silent beside the loudest of the stream.
+    fn sound(&self) -> Option<[f64; 2]> {
+        let loudest = self.0.iter().rposition(Option::is_some)?;
+        let lowest = (loudest as f32 - Self::BELOW_LOUDEST).max(SILENCE - Self::LOWEST);
+        let audible = self.0.iter().skip(lowest.ceil() as usize).flatten();
+        audible
+            .copied()
+            .reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])])
+    }
+}
+
 /// A beat on the path.
 #[derive(Clone, Copy, Debug)]
 struct DecodedBeat {
-    /// Number of the frame at which it starts.
-    start: u64,
+    /// Number of the frame at which it starts; the first beat may start before the first frame.
+    start: i64,
     time: f64,
     strength: f64,
     slot: usize,
@@ -96,6 +128,7 @@ pub struct OfflineTracker {
     window: usize,
     frames: u64,
     silence: f64,
+    levels: Levels,
     decided: Vec<DecodedBeat>,
 }
 
@@ -140,6 +173,7 @@ impl OfflineTracker {
             window,
             frames: 0,
             silence: 0.0,
+            levels: Levels::NEW,
             decided: Vec::new(),
             space,
         };
@@ -154,6 +188,7 @@ impl OfflineTracker {
         self.head.fill(0);
         self.frames = 0;
         self.silence = 0.0;
+        self.levels = Levels::NEW;
         self.decided.clear();
         for slot in 0..self.space.slots.len() {
             for tempo in 0..self.space.tempi() {
@@ -171,11 +206,12 @@ impl OfflineTracker {
         };
         if self.frames - self.oldest() == self.window as u64 {
             // A quarter of the window is what the future may still change.
-            self.decide(self.frames - self.window as u64 / 4);
+            self.decide(Some((self.frames - self.window as u64 / 4) as i64));
             self.rescale();
         }
         let frame_rate = self.decimator.frame_rate();
         let silent = self.gate.is_silent(frame.level, frame_rate);
+        self.levels.add(frame.time, frame.level);
         self.silence = if silent {
             self.silence + 1.0 / frame_rate
         } else {
@@ -200,7 +236,7 @@ impl OfflineTracker {
     /// All beats, ascending; the next frame starts a new stream.
     pub fn decode(&mut self) -> Vec<Beat> {
         if self.frames > 0 {
-            self.decide(u64::MAX);
+            self.decide(None);
         }
         let beats = self.beats();
         self.reset();
@@ -209,8 +245,8 @@ impl OfflineTracker {
 
     /// Number of the oldest frame whose way back is needed.
     fn oldest(&self) -> u64 {
-        let decided = self.decided.last().map_or(0, |beat| beat.start);
-        decided.max(self.frames.saturating_sub(self.window as u64))
+        let decided = self.decided.last().map_or(0, |beat| beat.start.max(0));
+        (decided as u64).max(self.frames.saturating_sub(self.window as u64))
     }
 
     fn step(&mut self, place: usize, observed: Option<&Observation>) {
@@ -292,8 +328,9 @@ impl OfflineTracker {
         self.score.iter_mut().for_each(|x| *x -= top);
     }
 
-    /// Follows the best path back and keeps its beats that start before frame `until`.
-    fn decide(&mut self, until: u64) {
+    /// Follows the best path back and keeps its beats, those that start before frame `until` if
+    /// there is one.
+    fn decide(&mut self, until: Option<i64>) {
         let space = &self.space;
         let n = space.tempi();
         let (mut slot, mut tempo, mut position, mut top) = (0, 0, 0, f32::NEG_INFINITY);
@@ -311,21 +348,25 @@ impl OfflineTracker {
         let floor = self.oldest();
         let known = self.decided.len();
         let min_start = self.decided.last().map(|beat| beat.start);
-        let Some(mut start) = (self.frames - 1).checked_sub(position as u64) else {
-            return;
-        };
+        let mut start = self.frames as i64 - 1 - position as i64;
         let keep_from = self.frames.saturating_sub(self.window as u64);
+        let oldest = floor.max(keep_from) as i64;
         loop {
-            let interval = space.intervals[tempo] as u64;
+            let interval = space.intervals[tempo] as i64;
             // Another path may have been the best when the beats before were decided.
-            if start < floor.max(keep_from) || min_start.is_some_and(|m| start < m + interval / 2) {
+            if min_start.is_some_and(|m| start < m + interval / 2) {
                 break;
             }
-            if start < until {
+            // A beat at the first sample starts before the first frame, whose centre it has.
+            let is_first = oldest == 0 && start < 0 && start + space.region[tempo] as i64 > 0;
+            if (start >= oldest || is_first) && until.is_none_or(|until| start < until) {
                 let beat = self.beat(start, slot, tempo);
                 self.decided.push(beat);
             }
-            let place = (start % self.window as u64) as usize;
+            if start < oldest {
+                break;
+            }
+            let place = (start as u64 % self.window as u64) as usize;
             let turn = place * space.slots.len() + slot;
             tempo = match self.back[turn * n + tempo] {
                 JUMPED => usize::from(self.back_jump[turn]),
@@ -335,26 +376,25 @@ impl OfflineTracker {
                 Some(metre) => usize::from(self.back_slot[place * space.starts.len() + metre]),
                 None => space.slots[slot].before,
             };
-            let Some(before) = start.checked_sub(space.intervals[tempo] as u64) else {
-                break;
-            };
-            start = before;
+            start -= space.intervals[tempo] as i64;
         }
         self.decided[known..].reverse();
     }
 
-    fn at(&self, frame: u64) -> Option<&StoredFrame> {
+    fn at(&self, frame: i64) -> Option<&StoredFrame> {
+        let frame = u64::try_from(frame).ok()?;
         (frame < self.frames && frame + self.window as u64 >= self.frames)
             .then(|| &self.stored[(frame % self.window as u64) as usize])
     }
 
     /// The beat that starts at frame `start`; its instant is where in its region the onset function
     /// is, or its centre.
-    fn beat(&self, start: u64, slot: usize, tempo: usize) -> DecodedBeat {
+    fn beat(&self, start: i64, slot: usize, tempo: usize) -> DecodedBeat {
         let frame_rate = self.decimator.frame_rate();
-        let region = self.space.region[tempo] as u64;
-        let half = start + self.space.intervals[tempo] as u64 / 2;
-        let first = self.at(start).map_or(0.0, |frame| frame.time);
+        let region = self.space.region[tempo] as i64;
+        let half = start + self.space.intervals[tempo] as i64 / 2;
+        let before = start.min(0) as f64 / frame_rate;
+        let first = self.at(start.max(0)).map_or(0.0, |frame| frame.time) + before;
         let centre = (region as f64 - 1.0) / 2.0 / frame_rate;
         let (mut weights, mut offsets, mut strength) = (1e-3, 1e-3 * centre, 0.0f32);
         let (mut fit, mut fit_half) = (f32::MIN, f32::MIN);
@@ -370,11 +410,11 @@ impl OfflineTracker {
                 fit_half = fit_half.max(frame.beat);
             }
         }
-        let sounds = start + region / 2 + (SOUNDS * frame_rate) as u64;
-        let long = (SILENCE * frame_rate) as u64;
-        let silent = |n: u64| self.at(n).is_some_and(|frame| frame.silent);
+        let sounds = start + region / 2 + (SOUNDS * frame_rate) as i64;
+        let long = (LONG_SILENCE * frame_rate) as i64;
+        let silent = |n: i64| self.at(n).is_some_and(|frame| frame.silent);
         let after = (sounds..sounds + long).take_while(|&n| silent(n)).count();
-        let before = (sounds.saturating_sub(long)..sounds)
+        let before = (sounds - long..sounds)
             .rev()
             .take_while(|&n| silent(n))
             .count();
@@ -386,7 +426,7 @@ impl OfflineTracker {
             fit: f64::from(fit) - f64::from(fit_half.max(-10.0)),
             silent: silent(sounds)
                 && f64::from(strength) < AUDIBLE
-                && (after + before) as u64 >= long,
+                && (after + before) as i64 >= long,
         }
     }
 
@@ -396,7 +436,17 @@ impl OfflineTracker {
             |n: usize, reach: usize| n.saturating_sub(reach)..(n + reach + 1).min(decided.len());
         let mut intervals = Vec::with_capacity(2 * NEIGHBOURS);
         let mut beats: Vec<Beat> = Vec::with_capacity(decided.len());
+        let Some([first, last]) = self.levels.sound() else {
+            return beats;
+        };
+        // A frame has the level of its whole hop, of which the sound may be a part.
+        let first = first + 1.0 / self.decimator.frame_rate();
         for (n, beat) in decided.iter().enumerate() {
+            // At the very end, the path goes on into a beat that would come next.
+            let is_next = beat.time > last - EDGE && beat.strength < AUDIBLE;
+            if beat.time < first - EDGE || beat.time > last + EDGE || is_next {
+                continue;
+            }
             let near = &decided[around(n, NEIGHBOURS)];
             let mean = |of: &dyn Fn(&DecodedBeat) -> f64| {
                 near.iter().map(of).sum::<f64>() / near.len() as f64
@@ -420,7 +470,7 @@ impl OfflineTracker {
             intervals.extend(near.windows(2).map(|pair| pair[1].time - pair[0].time));
             let slot = self.space.slots[beat.slot];
             beats.push(Beat {
-                time: beat.time,
+                time: beat.time.clamp(first.min(last), last.max(first)),
                 strength: beat.strength,
                 confidence: logistic(CONFIDENCE.iter().zip(features).map(|(w, x)| w * x).sum()),
                 bpm: steady(&mut intervals).map_or(0.0, |interval| 60.0 / interval),

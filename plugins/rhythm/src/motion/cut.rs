@@ -156,6 +156,46 @@ mod tests {
         assert_eq!(change(dark, &[], SIDE), Change::Cut);
     }
 
+    /// Blocks of four by four pixels, black or white at random, moved to the right.
+    fn blocks(moved: usize) -> Vec<f32> {
+        let mut state = 9u32;
+        let mut values = Vec::new();
+        for _ in 0..SIDE * SIDE {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            values.push(if state >> 31 == 1 { 0.9 } else { 0.1 });
+        }
+        let at = |at: usize| {
+            let (x, y) = (at % SIDE + SIDE - moved, at / SIDE % SIDE);
+            values[y / 4 * SIDE + x % SIDE / 4]
+        };
+        (0..3 * SIDE * SIDE).map(at).collect()
+    }
+
+    #[test]
+    fn fast_motion_of_a_rich_scene_is_not_a_cut() {
+        for moved in [1, 2, 3] {
+            assert_eq!(change(&blocks(0), &blocks(moved), SIDE), Change::Motion);
+        }
+    }
+
+    #[test]
+    fn pictures_that_differ_by_little_are_of_one_scene() {
+        // From flat to a fine pattern: all of the histograms, but not much of the picture.
+        let flat = vec![0.5; 3 * SIDE * SIDE];
+        let with = |depth: f32| -> Vec<f32> {
+            let side = |at: usize| {
+                if at / 2 % 2 == at / SIDE / 2 % 2 {
+                    depth
+                } else {
+                    -depth
+                }
+            };
+            (0..3 * SIDE * SIDE).map(|at| 0.5 + side(at)).collect()
+        };
+        assert_eq!(change(&flat, &with(0.075), SIDE), Change::Motion);
+        assert_eq!(change(&flat, &with(0.3), SIDE), Change::Cut);
+    }
+
     #[test]
     fn coding_noise_is_the_same_picture() {
         let still = scene(3, 0.0, 1.0);

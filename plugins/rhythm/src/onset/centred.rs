@@ -13,8 +13,8 @@ use crate::spectrum::Framer;
 const LIBROSA_BIAS: f64 = 0.030;
 /// The same of equation 2 with its peaks at their frames' centres.
 const MUDAR_BIAS: f64 = -0.0035;
-/// Sum of rises below which MuDaR's envelope is not scaled up: about −60 dBFS.
-const MUDAR_FLOOR: f32 = 1e-3;
+/// Sum of rises below which MuDaR's envelope is not scaled up: about −90 dBFS.
+pub(super) const MUDAR_FLOOR: f32 = 3e-5;
 
 enum Function {
     Mudar(Envelope),

@@ -8,6 +8,9 @@ use crate::spectrum::Framer;
 
 /// Activation that an onset needs.
 const THRESHOLD: f32 = 0.4;
+/// Frames of silence that the network gets before the first: without them it cannot know that an
+/// attack at the start of a stream is one.
+const LEAD_IN: usize = 32;
 /// Frames after an onset in which there is no other.
 const COMBINE: u32 = 3;
 
@@ -37,6 +40,8 @@ pub(super) struct Learned {
     activations: Vec<Activation>,
     picker: Picker,
     locator: Locator,
+    /// The network has had its lead-in.
+    started: bool,
     /// Why the network stopped; nothing is detected from then on.
     failure: Option<Failure>,
     failed: bool,
@@ -58,7 +63,7 @@ impl Learned {
             hop: hop.round() as usize,
             pending_features: Vec::with_capacity(block * BANDS),
             waiting: Vec::with_capacity(block),
-            activations: Vec::with_capacity(block),
+            activations: Vec::with_capacity(block.max(LEAD_IN)),
             features,
             function,
             norms: std::array::from_fn(|_| Normaliser::new(FRAME_RATE, Causal::FLOOR)),
@@ -67,6 +72,7 @@ impl Learned {
             threshold: (THRESHOLD * threshold).min(0.99),
             picker: Picker::NEW,
             locator,
+            started: false,
             failure: None,
             failed: false,
         }
@@ -81,6 +87,7 @@ impl Learned {
         self.pending_features.clear();
         self.waiting.clear();
         self.picker = Picker::NEW;
+        self.started = false;
         self.failure = None;
         self.failed = false;
     }
@@ -135,12 +142,20 @@ impl Learned {
         }
     }
 
+    fn run_network(&mut self) -> Result<(), Failure> {
+        if !std::mem::replace(&mut self.started, true) {
+            self.network
+                .run(&[0.0; LEAD_IN * BANDS], &mut self.activations)?;
+            self.activations.clear();
+        }
+        self.network
+            .run(&self.pending_features, &mut self.activations)
+    }
+
     fn run(&mut self, events: &mut impl FnMut(Event)) {
         self.activations.clear();
         if !self.failed
-            && let Err(failure) = self
-                .network
-                .run(&self.pending_features, &mut self.activations)
+            && let Err(failure) = self.run_network()
         {
             self.failure = Some(failure);
             self.failed = true;
@@ -210,7 +225,8 @@ mod tests {
     /// Reports an onset where the features rise, and fails at frame `until`.
     struct Rises {
         block: usize,
-        before: f32,
+        /// Not known before the first frame, as in a network whose state is zero.
+        before: Option<f32>,
         until: usize,
     }
 
@@ -220,10 +236,10 @@ mod tests {
                 self.until = self.until.checked_sub(1).ok_or("it stops")?;
                 let level: f32 = frame.iter().sum();
                 out.push(Activation {
-                    onset: ((level - self.before) / 40.0).clamp(0.0, 1.0),
+                    onset: ((level - self.before.unwrap_or(level)) / 40.0).clamp(0.0, 1.0),
                     ..Activation::default()
                 });
-                self.before = level;
+                self.before = Some(level);
             }
             Ok(())
         }
@@ -237,7 +253,7 @@ mod tests {
         }
 
         fn reset(&mut self) {
-            self.before = 0.0;
+            self.before = None;
         }
     }
 
@@ -248,7 +264,7 @@ mod tests {
             .collect();
         let network = Rises {
             block,
-            before: 0.0,
+            before: None,
             until,
         };
         let mut learned = Learned::new(44_100, 1.0, Box::new(network));
@@ -278,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_network_that_fails_reports_the_reason_once() {
-        let (mut learned, events) = detect(1, 50);
+        let (mut learned, events) = detect(1, LEAD_IN + 50);
         assert_eq!(
             events
                 .iter()
@@ -309,5 +325,31 @@ mod tests {
             }
         }
         assert_eq!(seen, [12]);
+    }
+
+    #[test]
+    fn two_peaks_need_more_than_the_combination_time_between_them() {
+        let count = |apart: usize| {
+            let mut picker = Picker::NEW;
+            (0..40)
+                .filter(|n| {
+                    let value = if *n == 10 || *n == 10 + apart {
+                        0.9
+                    } else {
+                        0.0
+                    };
+                    picker.next(value, 0.5).is_some()
+                })
+                .count()
+        };
+        let combine = COMBINE as usize;
+        assert_eq!((count(combine), count(combine + 1)), (1, 2));
+        // The threshold itself is enough.
+        let mut picker = Picker::NEW;
+        let found: Vec<f32> = [0.0, 0.5, 0.0]
+            .into_iter()
+            .filter_map(|value| picker.next(value, 0.5))
+            .collect();
+        assert_eq!(found, [0.5]);
     }
 }

@@ -371,7 +371,11 @@ impl Detector {
                     config.threshold,
                     config.debias,
                 ))),
-                if method == Method::Mudar { 1e-3 } else { 1.0 },
+                if method == Method::Mudar {
+                    centred::MUDAR_FLOOR
+                } else {
+                    1.0
+                },
                 // The height of their peaks does not predict whether they are right: the share of
                 // all.
                 Calibration {

@@ -245,4 +245,75 @@ mod tests {
         }
         assert_eq!(seen, [20]);
     }
+
+    #[test]
+    fn a_trigger_combines_three_frames_and_no_more() {
+        let count = |apart: usize| {
+            let mut trigger = Trigger::new();
+            (0..60)
+                .filter(|n| {
+                    let value = if *n == 20 || *n == 20 + apart {
+                        0.5
+                    } else {
+                        0.0
+                    };
+                    trigger.next(value, 0.014).is_some()
+                })
+                .count()
+        };
+        assert_eq!((count(3), count(4)), (1, 2));
+    }
+
+    #[test]
+    fn a_trigger_needs_its_threshold_over_the_local_mean() {
+        // A level of 0.1 for long: the threshold is 1.7 · 0.1 + delta.
+        let rises = |value: f32| {
+            let mut trigger = Trigger::new();
+            let steady = (0..50).filter(|n| trigger.next(0.1, 0.05).is_some() && *n > 0);
+            assert_eq!(steady.count(), 0);
+            trigger.next(value, 0.05)
+        };
+        assert_eq!(rises(0.21), None);
+        let excess = rises(0.23).unwrap();
+        assert!((excess - 0.13).abs() < 1e-6, "{excess}");
+        // Nor is it an onset while the function falls.
+        let mut trigger = Trigger::new();
+        let seen: Vec<usize> = (0..30)
+            .filter(|&n| {
+                let value = if n < 10 { 0.0 } else { 1.0 - 0.01 * n as f32 };
+                trigger.next(value, 0.014).is_some()
+            })
+            .collect();
+        assert_eq!(seen, [10]);
+    }
+
+    #[test]
+    fn peaks_obey_each_parameter() {
+        let params = Params {
+            pre_max: 2,
+            post_max: 3,
+            pre_avg: 2,
+            post_avg: 2,
+            delta: 0.5,
+            wait: 3,
+        };
+        assert_eq!((params.look_ahead(), params.look_back()), (2, 2));
+        let at = |marks: &[(usize, f32)]| {
+            let mut values = vec![0.0; 20];
+            for &(n, value) in marks {
+                values[n] = value;
+            }
+            peak_pick(&values, &params)
+        };
+        assert_eq!(at(&[(8, 1.0)]), [8]);
+        // Not the maximum of what is before or after it.
+        assert_eq!(at(&[(6, 1.2), (8, 1.0)]), [6]);
+        assert_eq!(at(&[(8, 1.0), (10, 1.2)]), [10]);
+        assert_eq!(at(&[(8, 1.0), (11, 1.2)]), [8]);
+        // The mean over two before, itself and one after, plus delta: 0.25 + 0.5.
+        assert!(at(&[(8, 0.66)]).is_empty());
+        assert_eq!(at(&[(8, 0.67)]), [8]);
+        // Passed over while it waits.
+        assert_eq!(at(&[(4, 1.0), (7, 1.0), (8, 1.0)]), [4, 8]);
+    }
 }

@@ -7,7 +7,7 @@
 //! difference of logarithms and lets both spectra use the scale of the present frame.
 
 use super::Flux;
-use crate::spectrum::{Filterbank, Spectrum};
+use crate::spectrum::{DITHER, Filterbank, Spectrum};
 
 /// Frames per second.
 pub const FRAME_RATE: f64 = 100.0;
@@ -21,8 +21,8 @@ const GAIN: f32 = 12.0;
 /// The reference level falls by a factor e in this many seconds.
 const RELEASE: f64 = 4.0;
 /// Reference level (mean band magnitude, 1 is a full-scale sine) below which nothing is amplified:
-/// music at −35 dBFS is above it most of the time, the noise of a quiet line is not.
-const FLOOR: f32 = 5e-4;
+/// music that peaks at −66 dBFS is above it most of the time.
+const FLOOR: f32 = 5e-6;
 /// Bands whose ratios are multiplied before one logarithm is taken: six ratios of at most 1e6 stay
 /// inside an f32.
 const PRODUCT: usize = 6;
@@ -95,7 +95,9 @@ impl SuperFlux {
         self.bands.apply(&self.magnitude, bands);
         // A band's magnitude is relative to a full-scale sine: 1/4 of the window's length.
         let scale = 4.0 / self.spectrum.frame_len() as f32;
-        bands.iter_mut().for_each(|x| *x *= scale);
+        bands
+            .iter_mut()
+            .for_each(|x| *x = (*x * scale - DITHER).max(0.0));
         let mean = bands.iter().sum::<f32>() / count as f32;
         self.reference = (self.reference * self.release).max(mean).max(FLOOR);
         let gain = GAIN / self.reference;

@@ -261,3 +261,71 @@ impl Grid<'_> {
         pairs
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pairs of the best chain at a natural speed of 1.
+    fn pairs(visual: &[Mark], audio: &[Mark]) -> Vec<(usize, usize)> {
+        let mut grid = Grid {
+            visual,
+            audio,
+            accents: [accents(visual), accents(audio)],
+            limits: Limits::default(),
+            tempo: 1.0,
+            start: 0.0,
+            period: 0.5,
+            cells: Vec::new(),
+            firsts: Vec::new(),
+        };
+        grid.fill();
+        grid.trace()
+    }
+
+    /// Twenty steady beats of the dance, and a song with a weak mark on each and a strong one
+    /// `apart` seconds before or after every second: to meet the strong ones, the speed has to change.
+    fn accents_beside_the_beat(apart: f64) -> (Vec<Mark>, Vec<Mark>) {
+        let mark = |time: f64, strength: f64| Mark { time, strength };
+        let (mut visual, mut audio) = (Vec::new(), Vec::new());
+        for n in 0..20 {
+            let time = 1.0 + 0.5 * f64::from(n);
+            visual.push(mark(time, if n % 2 == 0 { 2.0 } else { 1.0 }));
+            audio.push(mark(time, 1.0));
+            if n % 2 == 0 {
+                let side = if n % 4 == 0 { apart } else { -apart };
+                audio.push(mark(time + side, 2.0));
+            }
+        }
+        audio.sort_by(|a, b| a.time.total_cmp(&b.time));
+        (visual, audio)
+    }
+
+    #[test]
+    fn a_steady_chain_is_better_than_one_that_jerks() {
+        let strong = |audio: &[Mark], pairs: &[(usize, usize)]| {
+            pairs
+                .iter()
+                .filter(|(_, a)| audio[*a].strength > 1.5)
+                .count()
+        };
+        let (visual, audio) = accents_beside_the_beat(0.12);
+        let found = pairs(&visual, &audio);
+        assert_eq!(found.len(), 20);
+        assert!(strong(&audio, &found) <= 1, "{found:?}");
+        // Strong marks next to the beat are worth a small change of speed.
+        let (visual, audio) = accents_beside_the_beat(0.035);
+        let found = pairs(&visual, &audio);
+        assert_eq!(found.len(), 20);
+        assert!(strong(&audio, &found) >= 9, "{found:?}");
+    }
+
+    #[test]
+    fn the_square_of_a_logarithm_is_near_enough() {
+        for ratio in [0.5f32, 0.7, 0.95, 1.0, 1.05, 1.4, 2.0] {
+            let exact = ratio.ln() * ratio.ln();
+            let found = square_of_log(ratio);
+            assert!((found - exact).abs() <= 0.08 * exact, "{ratio}: {found}");
+        }
+    }
+}
