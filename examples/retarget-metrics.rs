@@ -136,10 +136,16 @@ fn alignment(song: &[f64], dance: &[f64]) -> Value {
 
 /// A path of `dtwretarget`.
 #[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Course {
     path: Vec<[f64; 2]>,
     /// Of how many pictures there is one.
     every: usize,
+    /// Pictures that show the frame of the one before again, and frames that none shows.
+    repeated: u64,
+    dropped: u64,
+    /// Seconds.
+    longest_freeze: f64,
 }
 
 fn path_figures(path: &Path, length: f64) -> Result<Value, Box<dyn Error>> {
@@ -172,21 +178,20 @@ fn path_figures(path: &Path, length: f64) -> Result<Value, Box<dyn Error>> {
         speed_p95,
         speed_max,
         outside,
-        freeze,
-        repeated,
-        dropped,
         retention,
         coverage,
+        ..
     } = retiming(&shown, tick, &frames);
+    // What is shown between two frames shows both, which only the element knows.
     Ok(json!({
         "pictures": shown.len(),
         "speed-p50": speed_p50,
         "speed-p95": speed_p95,
         "speed-max": speed_max,
         "outside-half-to-double": outside,
-        "longest-freeze": freeze,
-        "repeated": repeated,
-        "dropped": dropped,
+        "longest-freeze": course.longest_freeze,
+        "repeated": course.repeated,
+        "dropped": course.dropped,
         "retention": retention,
         "coverage": coverage,
     }))

@@ -6,8 +6,10 @@
 
 scratches=()
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
-# rustup installs here, and not every shell has it in its path.
-PATH=$PATH:$HOME/.cargo/bin
+# rustup installs here, and not every shell has it in its path. A service may have no home at all.
+PATH=$PATH${HOME:+:$HOME/.cargo/bin}
+# How long a first look at media may take, in seconds: media behind a URI may never come.
+probe_seconds=${PROBE_SECONDS:-20}
 
 # Debian packages: to build the plugin, and to run the pipelines.
 build_packages=(gcc libc6-dev pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
@@ -134,21 +136,36 @@ file_uri() {
 }
 
 # first_buffer KIND: whether uridecodebin finds audio or video in the media at uri, as the pipeline
-# will; the reason why not goes to standard output.
+# will: 0 if so, 1 if not, 2 if nothing came in time. Sets reason to what was said.
 first_buffer() {
-    local reason _
+    local _ status
     # gst-launch links pads that come late, and can lose the race with their data or wait for ever.
     for _ in 1 2 3; do
-        ! reason=$(timeout 20 gst-launch-1.0 -q uridecodebin uri="$uri" \
-            ! "$1/x-raw" ! fakesink num-buffers=1 2>&1) || return 0
+        status=0
+        reason=$(timeout "$probe_seconds" gst-launch-1.0 -q uridecodebin uri="$uri" \
+            ! "$1/x-raw(ANY)" ! fakesink num-buffers=1 2>&1) || status=$?
+        ((status)) || return 0
     done
-    printf '%s\n' "$reason"
+    # That of timeout.
+    ((status != 124)) || return 2
     return 1
 }
 
-# find_media MEDIA: sets uri; stops where there is no such file.
+# need_stream KIND WHY: stops where the media at uri, which the user calls $media, has none of it.
+need_stream() {
+    local status=0
+    first_buffer "$1" || status=$?
+    case $status in
+    0) return ;;
+    2) die "no answer within $probe_seconds s from $media: it may be out of reach, or no media" ;;
+    esac
+    say "$reason"
+    die "no $1 in $media, so there is no $2"
+}
+
+# find_media MEDIA: sets media and uri; stops where there is no such file.
 find_media() {
-    local media=$1
+    media=$1
     if [[ $media == *://* ]]; then
         uri=$media
     else
@@ -158,16 +175,18 @@ find_media() {
     fi
 }
 
-# open_media MEDIA: sets uri and has_video; stops with the reason where there is no sound.
+# open_media MEDIA: sets media, uri and has_video; stops with the reason where there is no sound.
 open_media() {
-    local media=$1 reason
-    find_media "$media"
-    if ! reason=$(first_buffer audio); then
-        say "$reason"
-        die "no audio in $media, so there is no rhythm to hear"
-    fi
+    find_media "$1"
+    need_stream audio "rhythm to hear"
     has_video=true
-    first_buffer video >/dev/null || has_video=false
+    first_buffer video || has_video=false
+}
+
+# open_video MEDIA: sets media and uri; stops with the reason where there is no picture.
+open_video() {
+    find_media "$1"
+    need_stream video "motion to see"
 }
 
 # open_output FILE...: stops when one cannot be written. Makes an empty folder beside the first and
@@ -192,14 +211,28 @@ open_output() {
 # keep_output NAME FILE: moves what was written under a plain name to where it was wanted.
 keep_output() {
     [[ -s $1 ]] || die "nothing came out for $2"
+    keep_marks "$1" "$2"
+}
+
+# keep_marks NAME FILE: the same for marks, of which there may be none: silence has no rhythm.
+keep_marks() {
+    [[ -e $1 ]] || die "nothing came out for $2"
     (cd -- "$origin" && mv -f -- "$scratch/$1" "$2")
 }
+
+# The picture as it is meant to be seen: whole frames of interlaced video, and phones' videos upright.
+upright=(videoconvert ! deinterlace ! videoflip video-direction=auto)
+# As x264enc can take it: 8 bits, colour on every other pixel, so that sides are even. Pixels keep their shape.
+encodable=(
+    videoconvert ! videoscale
+    ! "video/x-raw,format=I420,width=(int)[2,16384,2],height=(int)[2,16384,2]"
+)
 
 # see_beats URI FILE: the visual beats of a video as JSON lines.
 see_beats() {
     gst-launch-1.0 -q \
         uridecodebin uri="$1" "caps=video/x-raw(ANY)" expose-all-streams=false \
-        ! videoconvert ! hoofflow post-messages=false ! rhythmtag mode=offline ! marksink location="$2" >&2
+        ! "${upright[@]}" ! hoofflow post-messages=false ! rhythmtag mode=offline ! marksink location="$2" >&2
 }
 
 # hear_beats URI FILE: the beats of a song as JSON lines.
@@ -209,11 +242,42 @@ hear_beats() {
         ! audioconvert ! onsetdetect mode=offline ! marksink location="$2" >&2
 }
 
+# count_marks FILE KINDS: how many lines of a file of marks are of one of the kinds, separated by |.
+count_marks() { grep -cE "\"kind\" *: *\"($2)\"" "$1" || true; }
+
+# dance_beats URI FILE: the beats of a dance as JSON lines, in whose video they are visual beats. Where it has music of its
+# own, the beats of that music are those of the dance, unless BEATS=motion; else they are seen in its motion, unless
+# BEATS=music. Sets beats_from to music or motion.
+dance_beats() {
+    local wanted=${BEATS:-auto} heard
+    case $wanted in
+    auto | music | motion) ;;
+    *) die "unknown BEATS: $wanted (known: auto, music, motion)" ;;
+    esac
+    if [[ $wanted != motion ]]; then
+        heard=$(mktemp -- "$scratch/own.XXXXXX")
+        if uri=$1 first_buffer audio && hear_beats "$1" "$heard"; then
+            # Speech and wind have a beat now and then.
+            if (($(count_marks "$heard" 'beat|downbeat') >= 8)) || [[ $wanted == music ]]; then
+                say "The beats of the dance are those of its own music (BEATS=motion for those of its motion)"
+                # Downbeats weigh more, as those of the song do.
+                beats_from=music
+                awk '/"kind":"(down)?beat"/' "$heard" | sed -E 's/"kind":"(down)?beat"/"kind":"visual-beat"/' >"$2"
+                return
+            fi
+        fi
+        [[ $wanted != music ]] || die "no music in the dance, whose beats BEATS=music asks for"
+    fi
+    beats_from=motion
+    need_sight
+    see_beats "$1" "$2"
+}
+
 # need_sight: what see_beats needs.
 need_sight() {
     need_elements hoofflow rhythmtag
     need_onnxruntime
-    [[ -n ${ORT_DYLIB_PATH:-} ]] || die "motion is seen by a model, which ONNX Runtime runs"
+    [[ -n ${ORT_DYLIB_PATH:-} ]] || die "motion is seen by a model, and ONNX Runtime, which runs it, is not there"
 }
 
 # The picture where media has none: the spectrum up to 7.7 kHz, whose louder parts rise and fade into
@@ -226,6 +290,28 @@ spectrum=(
     ! videoconvert ! video/x-raw,format=I420 ! videobalance contrast=0.75 brightness=-0.12
     ! videoscale method=bilinear ! video/x-raw,width=1280,height=720
 )
+
+# picture_size URI: sets width and height to those of the picture, upright and with square pixels, and stops where there is
+# none.
+picture_size() {
+    local caps n d
+    caps=$(timeout "$probe_seconds" gst-launch-1.0 -v uridecodebin uri="$1" "caps=video/x-raw(ANY)" \
+        expose-all-streams=false ! "${upright[@]}" ! fakesink name=size num-buffers=1 2>&1 |
+        grep -E 'size.*caps = video/x-raw' | tail -n 1) || true
+    [[ $caps =~ width=\(int\)([0-9]+) ]] && width=${BASH_REMATCH[1]}
+    [[ $caps =~ height=\(int\)([0-9]+) ]] && height=${BASH_REMATCH[1]}
+    n=1 d=1
+    [[ $caps =~ pixel-aspect-ratio=\(fraction\)([0-9]+)/([0-9]+) ]] && n=${BASH_REMATCH[1]} d=${BASH_REMATCH[2]}
+    [[ -n ${width:-} && -n ${height:-} ]] || die "could not find out how large the picture of $1 is"
+    width=$((width * n / d))
+}
+
+# length URI: prints how many seconds media last, or nothing where that cannot be found out.
+length() {
+    # h:mm:ss.fraction
+    gst-discoverer-1.0 "$1" |
+        awk '$1 == "Duration:" { split($2, t, ":"); print t[1] * 3600 + t[2] * 60 + t[3] }'
+}
 
 # live_sources: sets sound and picture to the microphone and the camera, or to test sources where
 # there is none, and screen to the window or, without a display, to a sink that keeps the same time.

@@ -10,23 +10,19 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 (($# == 2)) || die "usage: $0 MEDIA MP4"
-media=$1 mp4=$2 scale=${SCALE:-8}
+mp4=$2 scale=${SCALE:-8}
 
 need_packages "${media_packages[@]}"
 need_plugin
 need_sight
 need_elements rhythmoverlay compositor x264enc mp4mux
-find_media "$media"
-reason=$(first_buffer video) || {
-    say "$reason"
-    die "no video in $media, so there is no motion to see"
-}
+open_video "$1"
 open_output "$mp4"
 
 size=video/x-raw,width=640,height=360,pixel-aspect-ratio=1/1
 gst-launch-1.0 -q \
     uridecodebin uri="$uri" "caps=video/x-raw(ANY)" expose-all-streams=false \
-    ! queue ! videoconvert ! videoscale add-borders=true ! "$size" \
+    ! queue ! "${upright[@]}" ! videoscale add-borders=true ! "$size" \
     ! hoofflow name=eye flow-scale="$scale" post-messages=false \
     ! queue ! rhythmoverlay show=rose position=bottom-right scale=2 ! videoconvert ! side.sink_0 \
     eye.flow ! queue ! videoconvert ! videoscale ! "$size" ! side.sink_1 \

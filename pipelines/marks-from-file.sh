@@ -11,7 +11,7 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 (($# == 1 || $# == 2)) || die "usage: $0 MEDIA [MARKS]"
-media=$1 marks=${2:-${1##*/}.jsonl}
+marks=${2:-${1##*/}.jsonl}
 case $marks in
 *.jsonl | *.json) format=jsonl ;;
 *.csv) format=csv ;;
@@ -23,12 +23,12 @@ esac
 need_packages "${media_packages[@]}"
 need_plugin
 need_elements onsetdetect marksink
-open_media "$media"
+open_media "$1"
 open_output "$marks"
 
 gst-launch-1.0 -q \
     uridecodebin uri="$uri" caps=audio/x-raw expose-all-streams=false \
     ! audioconvert ! onsetdetect mode="${MODE:-offline}" ! marksink location=marks format="$format" >&2 ||
     die "the pipeline failed on $media"
-keep_output marks "$marks"
+keep_marks marks "$marks"
 say "Wrote $marks"

@@ -37,7 +37,10 @@ if [ "$version" = --list ]; then
     exit
 fi
 
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/gst-dance/onnxruntime
+# A service may have no HOME, and its user a home all the same.
+home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
+[ -n "${XDG_CACHE_HOME:-$home}" ] || fail "nowhere to keep it: set HOME or XDG_CACHE_HOME"
+cache=${XDG_CACHE_HOME:-$home/.cache}/gst-dance/onnxruntime
 library=$cache/$version-$machine/libonnxruntime.so.$version
 if [ ! -f "$library" ]; then
     line=$(echo "$wheels" | awk -v v="$version" -v m="$machine" '$1 == v && $2 == m { print $3, $4 }')

@@ -9,12 +9,12 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 (($# == 2 || $# == 3)) || die "usage: $0 MEDIA MP4 [MARKS]"
-media=$1 mp4=$2 marks=${3:-}
+mp4=$2 marks=${3:-}
 
 need_packages "${media_packages[@]}"
 need_plugin
 need_elements onsetdetect markcombiner rhythmoverlay marksink x264enc voaacenc mp4mux
-open_media "$media"
+open_media "$1"
 open_output "$mp4" ${marks:+"$marks"}
 
 # The multiplexer takes sound and picture in step, while the picture waits for its marks and then
@@ -22,7 +22,7 @@ open_output "$mp4" ${marks:+"$marks"}
 # queues hold 20 seconds, of encoded sound and of raw sound for the marks.
 wide=(queue max-size-time=20000000000 max-size-buffers=0 max-size-bytes=0)
 if $has_video; then
-    picture=(media. ! queue max-size-time=2000000000 max-size-buffers=0 max-size-bytes=0 ! videoconvert)
+    picture=(media. ! queue max-size-time=2000000000 max-size-buffers=0 max-size-bytes=0 ! "${upright[@]}")
     expose=()
 else
     picture=(heard. ! "${wide[@]}" ! "${spectrum[@]}")
@@ -38,13 +38,13 @@ gst-launch-1.0 -q \
     ! voaacenc bitrate=160000 ! "${wide[@]}" ! mux. \
     ${marks:+heard. ! queue ! marksink location=marks format=jsonl} \
     "${picture[@]}" ! combiner.media \
-    markcombiner name=combiner ! rhythmoverlay ! videoconvert ! video/x-raw,format=I420 \
+    markcombiner name=combiner ! rhythmoverlay ! "${encodable[@]}" \
     ! x264enc speed-preset=superfast pass=qual quantizer=23 key-int-max=60 ! queue ! mux. \
     mp4mux name=mux ! filesink location=overlay.mp4 >&2 ||
     die "the pipeline failed on $media"
 keep_output overlay.mp4 "$mp4"
 say "Wrote $mp4"
 if [[ -n $marks ]]; then
-    keep_output marks "$marks"
+    keep_marks marks "$marks"
     say "Wrote $marks"
 fi

@@ -28,6 +28,6 @@ gst-launch-1.0 -q -e \
     markcombiner name=combiner ! rhythmoverlay ! queue ! videoconvert ! "${screen[@]}" >&2 ||
     die "the pipeline failed"
 if [[ -n $marks ]]; then
-    keep_output marks "$marks"
+    keep_marks marks "$marks"
     say "Wrote $marks"
 fi

@@ -41,9 +41,7 @@ find_media "$retargeted"
 see_beats "$uri" "$scratch/after" || die "could not see the beats of $retargeted"
 figures=("$scratch/song" "$scratch/before" "$scratch/after")
 if [[ -n $path ]]; then
-    # h:mm:ss.fraction
-    length=$(gst-discoverer-1.0 "$video_uri" |
-        awk '$1 == "Duration:" { split($2, t, ":"); print t[1] * 3600 + t[2] * 60 + t[3] }') ||
+    length=$(length "$video_uri") && [[ -n $length ]] ||
         die "could not find out how long $video is"
     figures+=("$path" "$length")
 fi

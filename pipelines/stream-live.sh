@@ -36,7 +36,7 @@ gst-launch-1.0 -q -e \
     heard. ! queue ! audioconvert ! audioresample ! audio/x-raw,rate=44100 ! voaacenc bitrate=128000 \
     ! aacparse ! queue max-size-time=5000000000 ! mux. \
     "${picture[@]}" ! queue ! videoconvert ! combiner.media \
-    markcombiner name=combiner ! rhythmoverlay ! queue ! videoconvert ! video/x-raw,format=I420 \
+    markcombiner name=combiner ! rhythmoverlay ! queue ! "${encodable[@]}" \
     ! x264enc tune=zerolatency speed-preset=veryfast bitrate=3000 key-int-max=30 ! h264parse ! queue ! mux. \
     "${out[@]}" >&2 ||
     die "the pipeline to $location failed"

@@ -99,7 +99,8 @@ def main():
     masked = {name: [] for name in names}
     times = {name: [] for name in names}
     for line in sys.stdin:
-        first, second, truth, mask = line.rstrip("\n").split("\t")
+        # Without a mask the last field is empty, and whoever trims the line takes its tab as well.
+        first, second, truth, mask = (line.rstrip("\n").split("\t") + [""])[:4]
         first, second, truth = read_picture(first), read_picture(second), read_flow(truth)
         grey = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in (first, second)]
         known = ~np.isnan(truth).any(axis=2)

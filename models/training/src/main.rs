@@ -217,7 +217,7 @@ fn run(command: Command) -> Result<ExitCode> {
 }
 
 fn say(text: &str) -> Result<ExitCode> {
-    writeln!(std::io::stdout(), "{}", text.trim_end())?;
+    writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'))?;
     Ok(ExitCode::SUCCESS)
 }
 

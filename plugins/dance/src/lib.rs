@@ -20,6 +20,7 @@ mod marksink;
 mod meta;
 mod model;
 mod onsetdetect;
+mod output;
 mod pads;
 mod property;
 mod rhythmoverlay;

@@ -494,6 +494,39 @@ fn what_a_full_disk_cut_short_is_taken_back() {
 }
 
 #[test]
+fn a_descriptor_is_written_after_what_is_there() {
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    let dir = Dir::new();
+    let path = dir.file("log");
+    let mut log = std::fs::File::create(&path).unwrap();
+    log.write_all(b"before\n").unwrap();
+    let location = format!("/dev/fd/{}", log.as_raw_fd());
+    let marks = [buffer(ms(0), ms(100), &[onset(1, ms(20))])];
+    let write = |location: &str| {
+        let sink = sink(Path::new(location), "audacity");
+        let mut harness = harness(&sink);
+        harness.push(marks[0].clone()).unwrap();
+        assert!(harness.push_event(gst::event::Eos::new()));
+        sink.set_state(gst::State::Null).unwrap();
+    };
+    write(&location);
+    // Both go on where the other one was.
+    log.write_all(b"between\n").unwrap();
+    write(&location);
+    let label = "0.020000\t0.020000\tonset\n";
+    assert_eq!(read(&path), format!("before\n{label}between\n{label}"));
+
+    // A socket has no path that could be opened.
+    let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    write(&format!("/dev/fd/{}", ours.as_raw_fd()));
+    drop(ours);
+    let mut text = String::new();
+    theirs.read_to_string(&mut text).unwrap();
+    assert_eq!(text, label);
+}
+
+#[test]
 fn the_location_stays_while_the_file_is_open() {
     let dir = Dir::new();
     let path = dir.file("first");

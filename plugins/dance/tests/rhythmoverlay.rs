@@ -600,6 +600,74 @@ fn a_flashing_border_is_four_thin_rectangles() {
 }
 
 #[test]
+fn a_flashing_border_is_seen_on_any_ground() {
+    // The least and the most of brightness in the upper rows, with and without a flash.
+    let extremes = |level: u8| {
+        let mut rig = Rig::new(
+            "show=flash flash-style=border",
+            caps(VideoFormat::Gray8, 640, 360, (25, 1)),
+        );
+        let mut frame = rig.frame(
+            Some(ClockTime::ZERO),
+            &[beat(1, ClockTime::ZERO)],
+            640 * 360,
+        );
+        frame.get_mut().unwrap().map_writable().unwrap().fill(level);
+        let out = bytes(&rig.harness.push_and_pull(frame).unwrap());
+        let row = |y: usize| out[y * 640 + 320];
+        let rows: Vec<u8> = (0..12).map(row).collect();
+        (*rows.iter().min().unwrap(), *rows.iter().max().unwrap())
+    };
+    for level in [16u8, 128, 235] {
+        let (darkest, brightest) = extremes(level);
+        let most = level.abs_diff(darkest).max(level.abs_diff(brightest));
+        assert!(most > 60, "{darkest} to {brightest} on {level}");
+    }
+}
+
+#[test]
+fn on_a_portrait_picture_the_plate_is_higher_and_denser() {
+    let plate = |width, height| {
+        let mut rig = Rig::attaching("position=bottom", rgb(width, height));
+        let drawn = rig.push_for_rectangles(ClockTime::ZERO, &[]);
+        let (_, _, _, bottom) = bounds(&drawn);
+        let plate = &drawn[0];
+        let middle = (plate.height / 2 * plate.width + plate.width / 2) as usize * 4 + 3;
+        (f64::from(bottom) / f64::from(height), plate.pixels[middle])
+    };
+    let (landscape, portrait) = (plate(1920, 1080), plate(1080, 1920));
+    assert!(
+        portrait.0 <= 0.85 && landscape.0 > 0.9,
+        "{landscape:?} {portrait:?}"
+    );
+    assert!(portrait.1 > landscape.1 + 20, "{landscape:?} {portrait:?}");
+}
+
+#[test]
+fn a_small_dancer_fills_the_rose() {
+    // A twentieth of the picture moves by 4 of 256 pixels.
+    let mut rig = Rig::attaching("show=rose", rgb(1280, 720));
+    let light = |rig: &mut Rig, n: u64, moving: f64| {
+        let mut hoof = Hoof::without_flow(Status::Flow, FRAME * n, 16);
+        hoof.bins[0] = 1.0;
+        (hoof.size, hoof.interval) = ([256; 2], Some(FRAME));
+        (hoof.foreground, hoof.moving, hoof.magnitude) = (4.0, moving, 4.0 * moving);
+        let mut frame = rig.frame(Some(FRAME * n), &[], 1);
+        hoof::attach(frame.get_mut().unwrap(), &hoof);
+        let drawn = rectangles(&rig.harness.push_and_pull(frame).unwrap());
+        let rose = drawn.last().unwrap();
+        let (width, row) = (rose.width as usize, rose.height as usize / 2);
+        // How far to the right the petal goes, of half the rose.
+        let bright = |x: &usize| rose.pixels[(row * width + x) * 4 + 3] > 128;
+        let far = (width / 2..width).filter(bright).max().unwrap_or(0);
+        2.0 * far as f64 / width as f64 - 1.0
+    };
+    assert!(light(&mut rig, 1, 0.05) > 0.8);
+    // Grain that moves here and there does not.
+    assert!(light(&mut rig, 2, 0.0005) < 0.35);
+}
+
+#[test]
 fn the_lamp_is_round_whatever_the_shape_of_pixels() {
     let widths = [(1, 1), (2, 1), (1, 2)].map(|(n, d)| {
         let mut caps = rgb(1024, 576);

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod examples;
+mod media;
 mod pages;
 mod pipelines;
 mod support;

@@ -238,6 +238,12 @@ pub(super) fn rate_of(caps: &gst::CapsRef) -> gst::Fraction {
         .unwrap_or_else(|| gst::Fraction::new(numer, denom))
 }
 
+/// Whether frames lie where they can be read here.
+pub(super) fn in_plain_memory(caps: &gst::CapsRef) -> bool {
+    caps.features(0)
+        .is_none_or(|features| features.is_equal(gst::CAPS_FEATURES_MEMORY_SYSTEM_MEMORY.as_ref()))
+}
+
 impl Video {
     pub(super) fn flush(&mut self) -> VecDeque<Item> {
         self.side.flush();

@@ -3,15 +3,18 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use dance_rhythm::retarget::{Limits, Planner, TimeMap};
+use dance_rhythm::retarget::{Limits, Planner, Rounds, TimeMap};
 
-use super::branches::{Axis, Item, Segment, Side, Song, Video, rate_of};
+use super::End;
+use super::branches::{Axis, Item, Segment, Side, Song, Video, in_plain_memory, rate_of};
 use super::course::{Course, Settings};
+use super::kept::Frames;
 use super::marksfile::FileMarks;
 use super::record::Record;
 use crate::combine::{self, Pace};
 use crate::delay::same_timestamps;
 
+mod round;
 mod steps;
 
 /// Frames that wait where nothing has to be looked at ahead.
@@ -21,12 +24,24 @@ const FRAMES: usize = 3;
 const DENSEST: f64 = 4.0;
 /// Marks of a side that are kept for the path.
 const MAX_PATH_MARKS: usize = 1 << 16;
+/// What of a buffer of music goes out.
+pub(super) struct Part {
+    /// The part that lies in this segment, if any.
+    pub clip: Option<Segment>,
+    /// Nothing comes after it.
+    pub is_last: bool,
+}
+
 /// What goes out.
 pub(crate) enum Out {
     Buffer(gst::Buffer),
     Event(gst::Event),
     Status(&'static str, [u64; 2]),
     Warning(String),
+    /// What was asked for cannot be had.
+    Error(String),
+    /// The length of the video, which upstream is to be asked for.
+    Length,
     /// The end: the path can be written.
     End,
 }
@@ -47,6 +62,8 @@ struct Step {
     output: f64,
     source: f64,
     speed: f64,
+    /// Which round of a video that goes round.
+    round: usize,
 }
 
 /// The output so far.
@@ -59,8 +76,9 @@ pub(crate) struct Output {
     /// Pictures since it began.
     count: u64,
     step: Option<Step>,
-    /// Source instant of the last step.
+    /// Source instant of the last step, and the round that it was in.
     last_source: Option<f64>,
+    last_round: usize,
     /// When the last step is over.
     last_end: Option<f64>,
     shown: Option<f64>,
@@ -74,6 +92,10 @@ pub(crate) struct Output {
     warned: bool,
     /// Which side, video or music, is waited for no more.
     starved: [bool; 2],
+    /// Where the output ends on the axis, with `end=shortest` and as soon as it is known.
+    pub over: Option<f64>,
+    /// Music waits for the video no more, which does not come.
+    pub unbound: bool,
 }
 
 pub(crate) struct State {
@@ -81,10 +103,14 @@ pub(crate) struct State {
     pub limits: Limits,
     pub file: Option<FileMarks>,
     pub map: Option<TimeMap>,
+    /// Where in the music the output begins, in seconds.
+    pub begins: f64,
     pub video: Video,
     pub audio: Side,
     /// Some music has come since the start or a flush.
     pub has_music: bool,
+    /// Its EOS has gone out.
+    pub music_ended: bool,
     /// The music that the output is on, and what follows it.
     pub songs: VecDeque<Song>,
     pub out: Output,
@@ -95,6 +121,14 @@ pub(crate) struct State {
     pub path_marks: [Vec<f64>; 2],
     pub path_written: bool,
     pub pace: Pace,
+    /// How long the video is, in seconds of stream time, once upstream was asked; `Some(None)` where
+    /// it does not know.
+    pub length: Option<Option<f64>>,
+    /// Frames have come with their motion.
+    pub has_motion: bool,
+    /// Of a video that goes round.
+    pub rounds: Option<Rounds>,
+    pub(super) frames: Option<Frames>,
     pub last_seek: Option<(gst::Seqnum, bool)>,
     /// The last seek without a flush, on stream time.
     pub looped: Option<gst::Seqnum>,
@@ -117,6 +151,7 @@ impl Default for State {
             limits: Limits::default(),
             file: None,
             map: None,
+            begins: 0.0,
             video: Video {
                 // The element does nothing before it comes.
                 side: Side {
@@ -127,6 +162,7 @@ impl Default for State {
             },
             audio: flushing(),
             has_music: false,
+            music_ended: false,
             songs: VecDeque::new(),
             out: Output::default(),
             epoch: 0,
@@ -134,6 +170,10 @@ impl Default for State {
             path_marks: Default::default(),
             path_written: false,
             pace: Pace::default(),
+            length: None,
+            has_motion: false,
+            rounds: None,
+            frames: None,
             last_seek: None,
             looped: None,
             to_flush: [false; 2],
@@ -291,6 +331,55 @@ impl State {
         }
     }
 
+    /// Whether the output may yet turn out to end before a buffer of music, with `end=shortest`.
+    pub(super) fn may_end_before(&self, buffer: &gst::BufferRef) -> bool {
+        /// Music that goes ahead of the video where the end of that is not known.
+        const AHEAD: f64 = 0.5;
+        if self.out.direct || self.out.over.is_some() || self.out.unbound || self.pace.flow.is_err()
+        {
+            return false;
+        }
+        if self.out.begun.is_none() {
+            return self.axis == Axis::Stream;
+        }
+        let start = (self.audio.segment.as_ref().zip(buffer.pts()))
+            .and_then(|(segment, pts)| self.axis.of(segment, pts));
+        // Live music waits for nothing.
+        let live = self.pace.latency.is_some_and(|latency| latency.live);
+        let shown = self.out.last_end.unwrap_or(f64::MIN);
+        !live && start.is_some_and(|start| start > shown.max(self.begins) + AHEAD)
+    }
+
+    /// What of a buffer of music goes out, which is all of it but before the beginning and after the end of the output.
+    pub(super) fn part_of_music(&self, buffer: &gst::BufferRef) -> Part {
+        let (Some(segment), Some(pts)) = (&self.audio.segment, buffer.pts()) else {
+            return Part {
+                clip: self.audio.segment.clone(),
+                is_last: false,
+            };
+        };
+        let mut segment = segment.clone();
+        let over = self
+            .out
+            .over
+            .map(|over| gst::ClockTime::from_nseconds((over * 1e9).round() as u64));
+        let over = over.and_then(|over| match self.axis {
+            Axis::Running => segment.position_from_running_time(over),
+            Axis::Stream => segment.position_from_stream_time(over),
+        });
+        let end = pts.saturating_add(buffer.duration().unwrap_or_default());
+        let is_last = over.is_some_and(|over| end >= over);
+        if let Some(over) = over.filter(|_| is_last) {
+            segment.set_stop(over);
+        }
+        let begins = self.begins > 0.0 && segment.start().is_some_and(|start| end <= start);
+        let is_over = over.is_some_and(|over| pts >= over);
+        Part {
+            clip: (!begins && !is_over).then_some(segment),
+            is_last,
+        }
+    }
+
     pub(super) fn note_marks(&mut self, side: usize, new: usize) {
         let placed = if side == 0 {
             &self.video.side.marks
@@ -442,9 +531,7 @@ impl State {
         };
         let caps = caps.caps_owned();
         // Memory of other kinds cannot be blended here.
-        let plain = caps.features(0).is_none_or(|features| {
-            features.is_equal(gst::CAPS_FEATURES_MEMORY_SYSTEM_MEMORY.as_ref())
-        });
+        let plain = in_plain_memory(&caps);
         let info = gst_video::VideoInfo::from_caps(&caps).ok();
         self.video.info = info.filter(|_| plain);
         // A frame of the old format has no place under the new one.
@@ -526,6 +613,18 @@ impl State {
         let Some(output) = self.axis.of(&song.segment, first) else {
             return self.pass();
         };
+        if settings.end != End::Music
+            && let Some(map) = &self.map
+        {
+            let Some(length) = self.length else {
+                return Next::Push(vec![Out::Length]);
+            };
+            if settings.end == End::Shortest {
+                self.out.over = length.map(|length| map.inverse(length));
+            } else if self.rounds.is_none() {
+                self.go_round(settings, length);
+            }
+        }
         let [visual, audio] = self.counts();
         let status = match (&self.map, visual, audio) {
             (None, ..) => None,
@@ -534,6 +633,7 @@ impl State {
             (Some(_), ..) => self.status("aligned"),
         };
         self.out.course = Some(match &self.map {
+            Some(_) if self.rounds.is_some() => Course::Rounds,
             Some(map) => Course::Map(map.clone()),
             None => {
                 let (drift, strength) = (settings.drift(), settings.strength);
@@ -631,6 +731,32 @@ impl State {
             "No progress for {}: video goes on without knowing what follows",
             settings.starve_timeout
         ))]))
+    }
+
+    /// The end of the motion: that of everything, or only of what moves. `None` where the last picture stays.
+    fn motion_ends(&mut self, step: Step, settings: &Settings) -> Option<Next> {
+        match settings.end {
+            End::Shortest => {
+                // A length that upstream tells is that of sound and picture, which differ by a little.
+                const LITTLE: f64 = 0.5;
+                if self
+                    .out
+                    .over
+                    .is_some_and(|over| over - step.output < LITTLE)
+                {
+                    return None;
+                }
+                self.out.over = Some(step.output);
+                Some(self.end())
+            }
+            // As streams come, another may follow this one.
+            _ if !self.audio.linked || self.axis == Axis::Running => Some(self.end()),
+            End::Music => None,
+            End::Loop => {
+                self.turn_at_the_end(settings);
+                None
+            }
+        }
     }
 
     /// The end of the music, of the motion, or of the segment.

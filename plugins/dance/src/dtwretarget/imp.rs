@@ -6,12 +6,13 @@ use gst::subclass::prelude::*;
 
 use self::properties::PROPERTIES;
 use super::branches::Axis;
-use super::course::{Settings, planned};
+use super::course::{Settings, planned, start};
 use super::engine::{Next, Out, State};
-use super::{Method, marksfile};
+use super::{End, Method, Start, marksfile};
 use crate::combine::{Asked, Combine, Latency, Shared};
 use crate::element::{category, metadata, or_post, pad_templates};
 use crate::lock::lock;
+use crate::output;
 use crate::property::functions;
 
 mod pads;
@@ -63,6 +64,15 @@ impl Combine for DtwRetarget {
             Out::Status(status, counts) => self.post_status(status, counts),
             Out::Warning(text) => {
                 gst::element_imp_warning!(self, gst::StreamError::Failed, ("{text}"));
+            }
+            Out::Error(text) => {
+                gst::element_imp_error!(self, gst::ResourceError::Settings, ("{text}"));
+                return Err(gst::FlowError::Error);
+            }
+            Out::Length => {
+                let length = self.video_sink.peer_query_duration::<gst::ClockTime>();
+                let length = length.map(gst::ClockTime::seconds_f64);
+                self.state().length = Some(length);
             }
             Out::End => self.write_path(),
         }
@@ -147,7 +157,7 @@ impl DtwRetarget {
         };
         let json = record.json(settings.method.name(), &marks[0], &marks[1]);
         let json = json.map_err(std::io::Error::other);
-        if let Err(err) = json.and_then(|json| std::fs::write(&path, json)) {
+        if let Err(err) = json.and_then(|json| output::write(&path, &json)) {
             gst::element_imp_error!(
                 self,
                 gst::ResourceError::Write,
@@ -177,7 +187,21 @@ impl DtwRetarget {
                 )
             })?),
         };
+        if file.is_none() {
+            let demand = match (settings.start, settings.end) {
+                (Start::FirstBeat, _) => Some("start=first-beat"),
+                (_, End::Loop) => Some("end=loop"),
+                _ => None,
+            };
+            if let Some(demand) = demand {
+                return Err(gst::error_msg!(
+                    gst::ResourceError::Settings,
+                    ("{demand} needs to know what comes: set marks-location")
+                ));
+            }
+        }
         let map = file.as_ref().map(|file| planned(file, &settings, limits));
+        let begins = file.as_ref().map_or(0.0, |file| start(file, &settings));
         if file.is_none() && settings.method != Method::DtwBounded {
             gst::element_imp_warning!(
                 self,
@@ -199,6 +223,7 @@ impl DtwRetarget {
             limits,
             file,
             map,
+            begins,
             ..State::default()
         };
         state.audio.linked = linked;

@@ -22,7 +22,17 @@
 //! sides; the video is read once, with no more than a few frames in memory, and a seek in the music takes the video to
 //! where it then belongs. No `look-ahead` is needed and none is answered.
 //!
-//! The video ends where the music or its own motion does, whichever comes first; the music always plays to its end.
+//! `end` says when the output is over. With `music`, the default, music plays to its end, and in two passes the last picture
+//! stays to it; in one pass the video ends with its motion, since another stream may follow. With `shortest` both end
+//! where the first of them does: where the video says how long it is to a sample, and else half a second later at most.
+//! With `loop`, in two passes, a dance that is shorter goes round: it turns on a visual beat that meets one of the music,
+//! and goes back the way it came; or forward again from an earlier beat, where that looks so much like the one it has
+//! come to that nobody sees the leap. For that its frames are kept in the folder of temporary files (`TMPDIR`), as large
+//! as they are raw.
+//!
+//! Where the music has no beats the dance goes at its own speed. `start=first-beat`, in two passes, leaves out what the
+//! music has before its first beat.
+//!
 //! Music that goes on in a new segment without a flush (the next song, or the next round of a loop) takes the video
 //! along; where a segment has a stop, its EOS is what ends the video, or `starve-timeout` outside live pipelines. A
 //! seek is sent up both branches, and nothing leaves while only one of them has been flushed by it. Video without
@@ -39,13 +49,19 @@
 //! | `acceleration` | the first marks, the second ones, and so on: MuDaR 4.4 |
 //! | `shift` | the first marks of the stretch with the most similar number of them: MuDaR 4.4 |
 //!
+//! The overall speed of `dtw-bounded` is the one at which most of what the dance keeps of a tempo is the music's, near its
+//! own speed where that does nearly as well.
+//!
 //! All but the first need the whole, hence `marks-location`; in one pass the alignment is always bounded. Where a method
 //! asks for more than the speeds allow, the video comes as near as they do and catches up later.
 //!
 //! `strength` is how far pictures move to where they should, from 0, not at all, to 1. `offset` is how much later than the
 //! musical beat the visual one is to be seen. `interpolation` says what is shown between two frames: the nearer one; both
-//! blended (8-bit formats in plain memory; others fall back to `nearest` with a warning); or both moved along the flow in
-//! [`GstHoofMeta`](crate::hoof), where a frame carries it, and blended where not.
+//! blended; or both moved along the flow in [`GstHoofMeta`](crate::hoof), where what one of them hides is taken from the
+//! other; for that `hoofflow` upstream has to look both ways (`backward=true`), and what it leaves out is blended. Of two
+//! scenes only the nearer frame is shown. Both need progressive frames of 8 bits a sample in plain memory; what is
+//! demanded and cannot be done is an error. `auto`, the default, goes along the flow where frames carry it, and shows the
+//! nearer one elsewhere.
 //!
 //! Pictures carry the `visual-beat` marks at their new instants; `GstHoofMeta` is taken off, as it speaks of other times.
 //!
@@ -61,7 +77,8 @@
 //!
 //! ```sh
 //! gst-launch-1.0 dtwretarget name=r marks-location=marks.jsonl \
-//!     filesrc location=dance.mp4 ! decodebin ! videoconvert ! queue ! r.video_sink \
+//!     filesrc location=dance.mp4 ! decodebin ! videoconvert ! deinterlace ! videoflip video-direction=auto \
+//!         ! queue ! r.video_sink \
 //!     filesrc location=song.ogg ! decodebin ! audioconvert ! queue ! r.audio_sink \
 //!     r.video_src ! queue ! autovideosink  r.audio_src ! queue ! autoaudiosink
 //! ```
@@ -72,9 +89,11 @@ mod branches;
 mod course;
 mod engine;
 mod imp;
+mod kept;
 mod marksfile;
 mod picture;
 mod record;
+mod warp;
 
 /// How marks find each other.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
@@ -99,8 +118,14 @@ pub enum Method {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstDtwRetargetInterpolation")]
 pub enum Interpolation {
-    /// The nearer frame.
+    /// Along the flow where frames carry it, else the nearer frame.
     #[default]
+    #[enum_value(
+        name = "Along the flow where frames carry it, else the nearer one",
+        nick = "auto"
+    )]
+    Auto,
+    /// The nearer frame.
     #[enum_value(name = "The nearer frame", nick = "nearest")]
     Nearest,
     /// Both frames, weighted.
@@ -109,6 +134,38 @@ pub enum Interpolation {
     /// Both frames, moved towards each other.
     #[enum_value(name = "Both frames, moved along the flow and blended", nick = "flow")]
     Flow,
+}
+
+/// When the output ends.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstDtwRetargetEnd")]
+pub enum End {
+    /// Both with the shorter one.
+    #[enum_value(name = "Video and music with the shorter one", nick = "shortest")]
+    Shortest,
+    /// With the music; the last picture stays.
+    #[default]
+    #[enum_value(
+        name = "With the music, to which the last picture stays",
+        nick = "music"
+    )]
+    Music,
+    /// With the music; the dance goes round.
+    #[enum_value(name = "With the music, to which the dance goes round", nick = "loop")]
+    Loop,
+}
+
+/// Where the output begins.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstDtwRetargetStart")]
+pub enum Start {
+    /// With the music.
+    #[default]
+    #[enum_value(name = "With the music", nick = "beginning")]
+    Beginning,
+    /// With its first beat.
+    #[enum_value(name = "With the first beat of the music", nick = "first-beat")]
+    FirstBeat,
 }
 
 /// Which marks of the music are met.

@@ -3,16 +3,58 @@
 use gst_video::prelude::*;
 use gst_video::{VideoFormatFlags, VideoFrameRef, VideoInfo};
 
+use super::warp::{Field, Flows, warp};
 use crate::hoof::{self, Hoof, Status};
 
-type Readable<'a> = VideoFrameRef<&'a gst::BufferRef>;
-type Writable<'a> = VideoFrameRef<&'a mut gst::BufferRef>;
+pub(super) type Readable<'a> = VideoFrameRef<&'a gst::BufferRef>;
+pub(super) type Writable<'a> = VideoFrameRef<&'a mut gst::BufferRef>;
 
 /// Whether pictures of that format can be blended byte by byte.
 pub(super) fn can_blend(info: &VideoInfo) -> bool {
     let format = info.format_info();
     let odd = VideoFormatFlags::COMPLEX | VideoFormatFlags::PALETTE | VideoFormatFlags::TILED;
-    !format.flags().intersects(odd) && format.depth().iter().all(|&depth| depth == 8)
+    // The fields of a frame are of two instants, which are not to be mixed.
+    let whole = info.interlace_mode() == gst_video::VideoInterlaceMode::Progressive;
+    whole && !format.flags().intersects(odd) && format.depth().iter().all(|&depth| depth == 8)
+}
+
+/// What is known of the way from one frame to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// There is a flow from one to the other.
+    Flow,
+    /// There is none to be: another scene, or the same picture.
+    Leap,
+    /// Nothing is known.
+    Unknown,
+}
+
+/// What frame `to` tells of the way from frame `from`.
+pub(super) fn way(from: &gst::BufferRef, to: &gst::BufferRef) -> Way {
+    let found = hoof::read(to);
+    if found.iter().any(|hoof| leads(hoof, from, to)) {
+        return Way::Flow;
+    }
+    let of_frame = |hoof: &&Hoof| (to.pts()).is_some_and(|pts| near(hoof.timestamp, pts));
+    match found.iter().find(of_frame).map(|hoof| hoof.status) {
+        Some(Status::Cut | Status::Repeated | Status::First) => Way::Leap,
+        _ => Way::Unknown,
+    }
+}
+
+/// Half a millisecond of rounding on the way.
+fn near(a: gst::ClockTime, b: gst::ClockTime) -> bool {
+    a.max(b) - a.min(b) < 500 * gst::ClockTime::USECOND
+}
+
+/// Whether a motion is that from one frame to the other.
+fn leads(hoof: &Hoof, from: &gst::BufferRef, to: &gst::BufferRef) -> bool {
+    let (Some(start), Some(end)) = (from.pts(), to.pts()) else {
+        return false;
+    };
+    let interval = hoof.interval.unwrap_or_default();
+    let there = near(hoof.timestamp, end) && end >= start && near(interval, end - start);
+    there && hoof.status == Status::Flow && hoof.flow.is_some()
 }
 
 /// The picture that lies `share` (0 to 1) of the way from frame `from` to frame `to`; along the flow that `to` carries, if
@@ -24,14 +66,15 @@ pub(super) fn between(
     along: bool,
     info: &VideoInfo,
 ) -> Option<gst::Buffer> {
-    let field = if along { Field::of(from, to) } else { None };
+    let picture = [info.width() as usize, info.height() as usize];
+    let flows = along.then(|| flows(from, to, picture)).flatten();
     let mut out = gst::Buffer::with_size(info.size()).ok()?;
     {
         let from = VideoFrameRef::from_buffer_ref_readable(from, info).ok()?;
         let to = VideoFrameRef::from_buffer_ref_readable(to, info).ok()?;
         let mut out = VideoFrameRef::from_buffer_ref_writable(out.get_mut()?, info).ok()?;
-        match field {
-            Some(field) => warp(&from, &to, share as f32, &field, &mut out)?,
+        match flows {
+            Some(flows) => warp(&from, &to, share as f32, &flows, &mut out)?,
             None => blend(&from, &to, share, &mut out)?,
         }
     }
@@ -63,78 +106,42 @@ fn blend(from: &Readable<'_>, to: &Readable<'_>, share: f64, out: &mut Writable<
     Some(())
 }
 
-/// A flow from one frame to the next, in shares of the picture's width and height.
-struct Field {
-    size: [usize; 2],
-    /// To the right, then down.
-    shares: Vec<[f32; 2]>,
+/// The flows between two frames that `to` carries, if they lead there from `from`.
+fn flows(from: &gst::BufferRef, to: &gst::BufferRef, picture: [usize; 2]) -> Option<Flows> {
+    let found = hoof::read(to);
+    let hoof = found.into_iter().find(|hoof| leads(hoof, from, to))?;
+    let there = field(&hoof, hoof.flow.as_ref()?, picture)?;
+    let back = hoof
+        .back
+        .as_ref()
+        .and_then(|back| field(&hoof, back, picture));
+    let back = back.unwrap_or_else(|| there.turned());
+    Some(Flows { there, back })
 }
 
-impl Field {
-    /// The flow that `to` carries, if it leads there from `from`.
-    fn of(from: &gst::BufferRef, to: &gst::BufferRef) -> Option<Self> {
-        let (start, end) = (from.pts()?, to.pts()?);
-        let fits = |hoof: &Hoof| {
-            // Half a millisecond of rounding on the way.
-            let near = |a: gst::ClockTime, b: gst::ClockTime| {
-                a.max(b) - a.min(b) < 500 * gst::ClockTime::USECOND
-            };
-            let interval = hoof.interval.unwrap_or_default();
-            let there = near(hoof.timestamp, end) && end >= start && near(interval, end - start);
-            there && hoof.status == Status::Flow
-        };
-        let hoof = hoof::read(to).into_iter().find(fits)?;
-        let flow = hoof.flow?;
-        let map = flow.map_readable().ok()?;
-        let size = hoof.flow_size.map(|side| side as usize);
-        let count = size[0].checked_mul(size[1]).filter(|&count| count > 0)?;
-        let [width, height] = hoof.size.map(|side| side as f32);
-        let (chunks, rest) = map.as_chunks::<4>();
-        if chunks.len() != 2 * count || !rest.is_empty() || width < 1.0 || height < 1.0 {
-            return None;
-        }
-        let number = |chunk: &[u8; 4]| {
-            let number = f32::from_ne_bytes(*chunk);
-            if number.is_finite() { number } else { 0.0 }
-        };
-        let (right, down) = chunks.split_at(count);
-        let shares = right.iter().zip(down);
-        let shares = shares.map(|(x, y)| [number(x) / width, number(y) / height]);
-        Some(Self {
-            size,
-            shares: shares.collect(),
-        })
+/// The flow in a buffer of a meta, in pixels of the picture.
+fn field(hoof: &Hoof, flow: &gst::Buffer, picture: [usize; 2]) -> Option<Field> {
+    let map = flow.map_readable().ok()?;
+    let size = hoof.flow_size.map(|side| side as usize);
+    let count = size[0].checked_mul(size[1])?;
+    let [width, height] = hoof.size.map(|side| side as f32);
+    let (chunks, rest) = map.as_chunks::<4>();
+    if chunks.len() != count.checked_mul(2)? || !rest.is_empty() || width < 1.0 || height < 1.0 {
+        return None;
     }
-
-    /// The vector at a place given in shares of the picture.
-    fn at(&self, x: f32, y: f32) -> [f32; 2] {
-        let [width, height] = self.size;
-        let (x, y) = (x * width as f32 - 0.5, y * height as f32 - 0.5);
-        let (x, y) = (
-            x.clamp(0.0, (width - 1) as f32),
-            y.clamp(0.0, (height - 1) as f32),
-        );
-        let (left, top) = (x as usize, y as usize);
-        let (right, bottom) = ((left + 1).min(width - 1), (top + 1).min(height - 1));
-        let (u, v) = (x - left as f32, y - top as f32);
-        let vector = |x: usize, y: usize| self.shares[y * width + x];
-        let corners = [
-            vector(left, top),
-            vector(right, top),
-            vector(left, bottom),
-            vector(right, bottom),
-        ];
-        let mix = |k: usize| {
-            let upper = corners[0][k] * (1.0 - u) + corners[1][k] * u;
-            let lower = corners[2][k] * (1.0 - u) + corners[3][k] * u;
-            upper * (1.0 - v) + lower * v
-        };
-        [mix(0), mix(1)]
-    }
+    let number = |chunk: &[u8; 4]| {
+        let number = f32::from_ne_bytes(*chunk);
+        if number.is_finite() { number } else { 0.0 }
+    };
+    let scale = [picture[0] as f32 / width, picture[1] as f32 / height];
+    let (right, down) = chunks.split_at(count);
+    let vectors = right.iter().zip(down);
+    let vectors = vectors.map(|(x, y)| [number(x) * scale[0], number(y) * scale[1]]);
+    Field::new(size, picture, vectors.collect())
 }
 
 /// One component of a frame.
-struct Component<'a> {
+pub(super) struct Component<'a> {
     data: &'a [u8],
     offset: usize,
     step: usize,
@@ -143,7 +150,7 @@ struct Component<'a> {
 }
 
 impl<'a> Component<'a> {
-    fn of(frame: &'a Readable<'_>, number: usize) -> Option<Self> {
+    pub(super) fn of(frame: &'a Readable<'_>, number: usize) -> Option<Self> {
         let format = frame.format_info();
         let plane = *format.plane().get(number)?;
         Some(Self {
@@ -158,8 +165,18 @@ impl<'a> Component<'a> {
         })
     }
 
+    /// Its width and height.
+    pub(super) fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    /// Where a pixel of a row is.
+    pub(super) fn offset_of(&self, x: usize) -> usize {
+        x * self.step + self.offset
+    }
+
     /// Between its four neighbours; at the border, the border.
-    fn at(&self, x: f32, y: f32) -> f32 {
+    pub(super) fn at(&self, x: f32, y: f32) -> f32 {
         let x = x.clamp(0.0, (self.size[0] - 1) as f32);
         let y = y.clamp(0.0, (self.size[1] - 1) as f32);
         let (left, top) = (x as usize, y as usize);
@@ -176,40 +193,6 @@ impl<'a> Component<'a> {
         let lower = pixel(left, bottom) * (1.0 - u) + pixel(right, bottom) * u;
         upper * (1.0 - v) + lower * v
     }
-}
-
-/// Moves both frames to where things are at `share` of the way, and blends them there.
-fn warp(
-    from: &Readable<'_>,
-    to: &Readable<'_>,
-    share: f32,
-    field: &Field,
-    out: &mut Writable<'_>,
-) -> Option<()> {
-    let format = out.format_info();
-    for number in 0..format.n_components() as usize {
-        let (a, b) = (Component::of(from, number)?, Component::of(to, number)?);
-        let [width, height] = a.size;
-        let plane = *format.plane().get(number)?;
-        let stride = usize::try_from(*out.plane_stride().get(plane as usize)?).ok()?;
-        let data = out.plane_data_mut(plane).ok()?;
-        for y in 0..height {
-            for x in 0..width {
-                let (px, py) = (x as f32, y as f32);
-                let place = [(px + 0.5) / width as f32, (py + 0.5) / height as f32];
-                let [dx, dy] = field.at(place[0], place[1]);
-                let (dx, dy) = (dx * width as f32, dy * height as f32);
-                let before = a.at(px - share * dx, py - share * dy);
-                let after = b.at(px + (1.0 - share) * dx, py + (1.0 - share) * dy);
-                let value = before + (after - before) * share;
-                let at = y * stride + x * a.step + a.offset;
-                if let Some(pixel) = data.get_mut(at) {
-                    *pixel = (value + 0.5) as u8;
-                }
-            }
-        }
-    }
-    Some(())
 }
 
 #[cfg(test)]
@@ -277,6 +260,70 @@ mod tests {
         let other = bar(4, 10);
         let out = between(&other, &to, 0.5, true, &info).unwrap();
         assert_eq!(out.map_readable().unwrap()[4], 128);
+    }
+
+    #[test]
+    fn what_is_hidden_in_one_frame_comes_from_the_other() {
+        // The bar moves eight columns over a wall with a pattern, which stands still.
+        let side = SIDE as usize;
+        let wall = |x: usize, y: usize| 40 + ((x * 37 + y * 53) % 90) as u8;
+        let picture = |at: usize| -> Vec<u8> {
+            let pixels = (0..side * side).map(|n| (n % side, n / side));
+            let pixel = |(x, y)| {
+                if (at..at + 4).contains(&x) {
+                    240
+                } else {
+                    wall(x, y)
+                }
+            };
+            pixels.map(pixel).collect()
+        };
+        let info = info();
+        hoof::register();
+        let frame = |at, pts| {
+            let mut buffer = gst::Buffer::from_slice(picture(at));
+            buffer
+                .get_mut()
+                .unwrap()
+                .set_pts(gst::ClockTime::from_mseconds(pts));
+            buffer
+        };
+        let flow = |from: usize, speed: f32| {
+            let right = (0..side * side).map(|n| {
+                let moves = (from..from + 4).contains(&(n % side));
+                if moves { speed } else { 0.0 }
+            });
+            let numbers = right.chain(std::iter::repeat_n(0.0, side * side));
+            let bytes: Vec<u8> = numbers.flat_map(f32::to_ne_bytes).collect();
+            gst::Buffer::from_slice(bytes)
+        };
+        let mut to = frame(12, 40);
+        let moved = Hoof {
+            interval: Some(gst::ClockTime::from_mseconds(40)),
+            size: [SIDE; 2],
+            flow_size: [SIDE; 2],
+            flow: Some(flow(4, 8.0)),
+            back: Some(flow(12, -8.0)),
+            ..Hoof::without_flow(Status::Flow, gst::ClockTime::from_mseconds(40), 8)
+        };
+        hoof::attach(to.get_mut().unwrap(), &moved);
+        let out = between(&frame(4, 0), &to, 0.5, true, &info).unwrap();
+        let out = out.map_readable().unwrap();
+        let wrong = out
+            .iter()
+            .zip(picture(8))
+            .filter(|(a, b)| a.abs_diff(*b) > 4)
+            .count();
+        // Where it was and where it will be stands the wall, which one frame alone shows.
+        assert!(wrong * 50 < side * side, "{wrong} pixels");
+        let blend = between(&frame(4, 0), &to, 0.5, false, &info).unwrap();
+        let blend = blend.map_readable().unwrap();
+        let ghosts = blend
+            .iter()
+            .zip(picture(8))
+            .filter(|(a, b)| a.abs_diff(*b) > 4)
+            .count();
+        assert!(ghosts * 4 > side * side, "{ghosts} pixels");
     }
 
     #[test]

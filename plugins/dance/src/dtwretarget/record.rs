@@ -93,7 +93,8 @@ impl Record {
         if let Some([output_before, source_before]) = self.last.replace([output, source])
             && output > output_before
         {
-            let speed = ((source - source_before) / (output - output_before)).max(0.0);
+            // A dance that goes round goes backward at times.
+            let speed = ((source - source_before) / (output - output_before)).abs();
             self.fastest = self.fastest.max(speed);
             let step = (speed * 100.0).round() as usize;
             self.speeds[step.min(SPEEDS - 1)] += 1;

@@ -79,6 +79,9 @@ pub struct Hoof {
     /// `flow` (`GstBuffer`, may be missing): float32 in the machine's byte order; first all components to the right, row
     /// by row, then all down. It leads from the earlier frame to this one.
     pub flow: Option<gst::Buffer>,
+    /// `back` (`GstBuffer`, as a rule missing): the flow from this frame to the earlier one, in the same form. Where both
+    /// disagree one of the frames shows what the other one hides.
+    pub back: Option<gst::Buffer>,
 }
 
 impl Hoof {
@@ -100,6 +103,7 @@ impl Hoof {
             cells: Vec::new(),
             feature: Vec::new(),
             flow: None,
+            back: None,
         }
     }
 
@@ -122,8 +126,10 @@ impl Hoof {
         s.set("grid-rows", self.grid[1]);
         s.set("cells", array(&self.cells));
         s.set("feature", array(&self.feature));
-        if let Some(flow) = &self.flow {
-            s.set("flow", flow);
+        for (name, flow) in [("flow", &self.flow), ("back", &self.back)] {
+            if let Some(flow) = flow {
+                s.set(name, flow);
+            }
         }
     }
 
@@ -168,6 +174,7 @@ impl Hoof {
             cells: numbers("cells")?,
             feature: numbers("feature")?,
             flow: s.get::<gst::Buffer>("flow").ok(),
+            back: s.get::<gst::Buffer>("back").ok(),
         })
     }
 }
@@ -192,6 +199,7 @@ pub fn message(element: &gst::Element, hoof: &Hoof) -> gst::Message {
         cells: Vec::new(),
         feature: Vec::new(),
         flow: None,
+        back: None,
         ..hoof.clone()
     }
     .write(&mut s);

@@ -125,6 +125,8 @@ pub(super) struct Config {
     pub(super) grid: [u32; 2],
     /// The time from one picture to the next, where fewer than all are wanted.
     pub(super) interval: Option<gst::ClockTime>,
+    /// Whether the flow back to the picture before is wanted, too.
+    pub(super) backward: bool,
 }
 
 /// What was found in a frame.
@@ -213,6 +215,10 @@ impl FlowAnalyzer {
             }
             Some(before) if hoof.status == Status::Flow => {
                 hoof.interval = Some(picture.pts.saturating_sub(before.pts));
+                if self.config.backward {
+                    self.run(&picture, &before)?;
+                    hoof.back = Some(bytes(&self.vectors()?));
+                }
                 self.run(&before, &picture)?;
                 self.read(&mut hoof)?;
             }
@@ -243,8 +249,7 @@ impl FlowAnalyzer {
 
     /// What the last run gives.
     fn read(&self, hoof: &mut Hoof) -> Result<(), Failure> {
-        let output = self.stream.output::<f32>("flow")?;
-        let values: Vec<f32> = output.iter().copied().collect();
+        let values = self.vectors()?;
         let [width, height] = self.flow;
         let (x, y) = values.split_at(values.len() / 2);
         let Some(flow) = Flow::new(width, height, x, y) else {
@@ -263,12 +268,36 @@ impl FlowAnalyzer {
             hoof.bins = normalised(&whole(&cells, self.config.bins));
             hoof.cells = normalised(&cells);
         }
-        let bytes: Vec<u8> = values
-            .iter()
-            .flat_map(|value| value.to_ne_bytes())
-            .collect();
-        hoof.flow = Some(gst::Buffer::from_slice(bytes));
+        hoof.flow = Some(bytes(&values));
         Ok(())
+    }
+
+    /// The flow of the last run: all components to the right, then all down.
+    fn vectors(&self) -> Result<Vec<f32>, Failure> {
+        let output = self.stream.output::<f32>("flow")?;
+        Ok(output.iter().copied().collect())
+    }
+}
+
+/// Numbers as the meta has them.
+fn bytes(values: &[f32]) -> gst::Buffer {
+    let bytes = values.iter().flat_map(|value| value.to_ne_bytes());
+    gst::Buffer::from_slice(bytes.collect::<Vec<u8>>())
+}
+
+/// How much the thread of the analysis gives way to others, as `nice` has it: on a machine with too little time the
+/// analysis leaves pictures out, and the video none.
+const NICE: i32 = 10;
+
+/// Lets the threads of the video go first.
+fn give_way() {
+    // On other systems this would be about the whole process.
+    #[cfg(target_os = "linux")]
+    // SAFETY: takes numbers only. On Linux 0 is the thread that calls, as each thread has a nice value of its own. Where
+    // it fails the thread stays as it is.
+    unsafe {
+        let nice = libc::getpriority(libc::PRIO_PROCESS, 0).max(NICE);
+        libc::setpriority(libc::PRIO_PROCESS, 0, nice);
     }
 }
 
@@ -303,6 +332,7 @@ impl Thread {
         let thread = std::thread::Builder::new()
             .name("hoofflow".to_owned())
             .spawn(move || {
+                give_way();
                 for picture in inbox {
                     // No frame of GStreamer's is above this one to catch it, and silence would look like stillness.
                     let result = catch_unwind(AssertUnwindSafe(|| analyse(picture)))
@@ -408,6 +438,28 @@ mod tests {
             times.collect::<Vec<_>>(),
             [0, 120].map(gst::ClockTime::from_mseconds)
         );
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_thread_gives_way_and_no_other_does() {
+        let nice = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            let after = stat.rsplit(')').next().unwrap();
+            // The 19th field of the whole, the 17th after the name.
+            after.split_whitespace().nth(16).unwrap().to_owned()
+        };
+        let before = nice();
+        let (tell, told) = bounded(1);
+        let worker = Thread::new(move |picture| {
+            tell.send(nice()).unwrap();
+            Ok(analysed(&picture))
+        })
+        .unwrap();
+        worker.give(picture(0));
+        let expected = (before.parse::<i32>().unwrap()).max(NICE);
+        assert_eq!(told.recv().unwrap(), expected.to_string());
+        assert_eq!(nice(), before);
     }
 
     #[test]

@@ -19,8 +19,12 @@
 //! it speaks of. In a live one the video waits for nothing: another thread analyses, and the meta rides on
 //! the next frame that passes once it is ready; its `timestamp` is that of the frame that it speaks of. Where
 //! the machine is too slow the analysis leaves frames out, counts them in `stats` and reports them by QoS
-//! messages; the video never loses one. What is left at the end of a live stream comes in serialized
+//! messages; the video never loses one, and its threads go before that of the analysis (by nice value, on
+//! Linux). What is left at the end of a live stream comes in serialized
 //! events `hoof`.
+//!
+//! With `backward` the flow from each frame back to the one before rides along as well: where both disagree, one frame
+//! shows what the other hides, which `dtwretarget` needs to know for pictures between them.
 //!
 //! With `post-messages` each analysed frame posts an element message `hoof` with the same fields, but for
 //! the flow, the grid and the features.

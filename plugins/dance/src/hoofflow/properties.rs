@@ -21,6 +21,7 @@ pub(super) struct Settings {
     pub fps: gst::Fraction,
     bins: u32,
     grid: u32,
+    backward: bool,
     pub flow_scale: f64,
     pub post_messages: bool,
 }
@@ -34,6 +35,7 @@ impl Default for Settings {
             fps: gst::Fraction::new(0, 1),
             bins: DEFAULT_BINS as u32,
             grid: 0,
+            backward: false,
             flow_scale: 16.0,
             post_messages: true,
         }
@@ -52,6 +54,7 @@ impl Settings {
             bins: self.bins as usize,
             grid: [self.grid; 2],
             interval: self.interval(),
+            backward: self.backward,
         }
     }
 
@@ -85,6 +88,9 @@ pub(super) static PROPERTIES: LazyLock<Properties<Settings>> = LazyLock::new(|| 
             => READY number bins in FEWEST_BINS as u32..=MOST_BINS as u32;
         "grid", "Grid", "Columns and rows of cells that have histograms of their own, 0 = none"
             => READY number grid in 0..=MOST_CELLS;
+        "backward", "Backward flow",
+            "Attach the flow back to the frame before as well, which takes as long again"
+            => READY switch backward;
         "flow-scale", "Scale of the flow",
             "Pixels from one analysed frame to the next that have the deepest colours on the pad flow"
             => PLAYING number flow_scale in 0.01..=4096.0;

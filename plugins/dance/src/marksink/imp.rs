@@ -41,7 +41,7 @@ impl Default for Settings {
 
 static PROPERTIES: LazyLock<Properties<Settings>> = LazyLock::new(|| {
     Properties::new(property::list! { Settings:
-        "location", "Location", "Path of the file to write, created at READY to PAUSED" => READY path location;
+        "location", "Location", "Path of the file to write, created at READY to PAUSED; - for standard output" => READY path location;
         "format", "Format", "Form in which marks are written" => READY choice format;
         "frame-rate", "Frame rate", "Frames a second of the timeline, for the documents of video editors"
             => READY fraction frame_rate in 1000;

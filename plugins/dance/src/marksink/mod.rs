@@ -32,7 +32,9 @@
 //!
 //! The file is created when the element goes from READY to PAUSED. Each record goes to the system
 //! in one write, so that `tail -f` follows the marks; what a full disk cut short is taken back, so
-//! that the file holds whole records only. Standard output is `location=/dev/stdout`. A pause is not held
+//! that the file holds whole records only. `-` and `/dev/stdout` are standard output, `/dev/fd/N`
+//! is a descriptor that the process was started with: they are written to as they are, after what is there already, and
+//! never cut. A pause is not held
 //! up until a buffer comes, since none may come on a side branch of a player.
 //!
 //! ```sh

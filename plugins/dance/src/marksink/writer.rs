@@ -9,6 +9,7 @@ use super::Format;
 use super::editors::{Document, Timeline};
 use crate::marks::Mark;
 use crate::marks::record::{CSV_HEADER, Record};
+use crate::output::{self, Output};
 
 /// Place of the mark in the file it was detected in, as far as it is known.
 fn media_time(mark: &Mark) -> gst::ClockTime {
@@ -226,8 +227,9 @@ impl Records {
     /// # Errors
     /// Those of the system.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let file = File::create(path)?;
-        let whole = file.metadata()?.is_file().then_some(0);
+        let Output { file, is_own } = output::create(path)?;
+        // What stands in a file that others write to as well is not ours to cut.
+        let whole = (is_own && file.metadata()?.is_file()).then_some(0);
         Ok(Records { file, whole })
     }
 

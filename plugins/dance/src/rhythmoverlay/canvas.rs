@@ -89,9 +89,27 @@ impl Canvas {
         self.pixmap.width()
     }
 
-    /// Fills the whole canvas.
-    pub fn clear(&mut self, color: Color) {
+    /// Fills an empty canvas with a color, each pixel as much as `f` of its column and row says, 0 to 1.
+    pub fn gradient(&mut self, color: Color, f: impl Fn(u32, u32) -> f32) {
         self.pixmap.fill(color);
+        self.fade(f);
+    }
+
+    /// Puts a color below what is there, each pixel as much as `f` of its column and row says, 0 to 1.
+    pub fn under(&mut self, color: Color, f: impl Fn(u32, u32) -> f32) {
+        let Some(mut ground) = Pixmap::new(self.pixmap.width(), self.pixmap.height()) else {
+            return;
+        };
+        std::mem::swap(&mut ground, &mut self.pixmap);
+        self.gradient(color, f);
+        self.pixmap.draw_pixmap(
+            0,
+            0,
+            ground.as_ref(),
+            &tiny_skia::PixmapPaint::default(),
+            Transform::identity(),
+            None,
+        );
     }
 
     fn fill(&mut self, path: Option<Path>, shader: Shader<'_>, rule: FillRule) {
@@ -375,7 +393,7 @@ mod tests {
     #[test]
     fn the_font_has_every_character_that_is_written() {
         let face = FACE.as_ref().unwrap();
-        for c in "0123456789BPM–".chars() {
+        for c in "0123456789BPM–barbeatonsetdance".chars() {
             let glyph = face.glyph_index(c).unwrap();
             assert!(face.glyph_bounding_box(glyph).is_some(), "{c}");
         }

@@ -29,6 +29,20 @@ const SPACING: f32 = 26.0;
 const GAP: f32 = 16.0;
 const STRIP_HEIGHT: f32 = 36.0;
 const STRIP_MIN_WIDTH: f32 = 300.0;
+/// The key below the strip: its height, the size of its letters, and from the strip to it.
+const KEY_HEIGHT: f32 = 20.0;
+const KEY_SIZE: f32 = 16.0;
+const KEY_GAP: f32 = 8.0;
+/// What the marks of the strip are called, by how they look.
+const KEY: [(Kind, &str); 4] = [
+    (Kind::Downbeat, "bar"),
+    (Kind::Beat, "beat"),
+    (Kind::Onset, "onset"),
+    (Kind::VisualBeat, "dance"),
+];
+/// Of a picture that is higher than wide, so much of its height is kept free below and above: players put their own
+/// controls and captions there.
+const PORTRAIT_MARGIN: f64 = 0.15;
 const LAMP_RADIUS: f32 = 12.0;
 /// The lamp's light falls over its neighbours.
 const GLOW_RADIUS: f32 = 33.0;
@@ -41,6 +55,8 @@ const BAR_WIDTH: f32 = 208.0;
 const ROSE: f32 = 96.0;
 /// How far the light of a flashing border reaches into the picture.
 const BORDER: f32 = 30.0;
+/// The inner share of it that is shadow.
+const SHADED: f32 = 0.5;
 /// Steps in which a flash fades: more cannot be seen, fewer drawings can be kept.
 const LEVELS: f32 = 64.0;
 /// A bitmap beyond this is not drawn: no frame that anybody can see has such a widget.
@@ -103,6 +119,8 @@ enum Widget {
     Plate {
         plate: Rect,
         strip: Option<Rect>,
+        /// Over busy pictures, as those of phones are, less of which shines through.
+        dense: bool,
     },
     Lamp,
     Tempo,
@@ -258,7 +276,11 @@ fn layout(style: &Style, frame: Frame) -> (Option<Scale>, Vec<Layer>) {
     } else {
         GAP
     };
-    let strip_height = if has_strip { STRIP_HEIGHT } else { 0.0 };
+    let strip_height = if has_strip {
+        STRIP_HEIGHT + KEY_GAP + KEY_HEIGHT
+    } else {
+        0.0
+    };
     let origin = SHADOW + PAD;
     let beside = row_height + gap + strip_height;
     let rose = has_rose.then(|| {
@@ -280,7 +302,12 @@ fn layout(style: &Style, frame: Frame) -> (Option<Scale>, Vec<Layer>) {
 
     // The safe area in whole pixels, and the largest unit with which the plate fits into it.
     let (left, right) = safe(frame.width, style.margin_x);
-    let (top, bottom) = safe(frame.height, style.margin_y);
+    let margin_y = if is_portrait(frame) {
+        style.margin_y.max(PORTRAIT_MARGIN)
+    } else {
+        style.margin_y
+    };
+    let (top, bottom) = safe(frame.height, margin_y);
     if left >= right || top >= bottom {
         return (Some(scale(wanted)), layers);
     }
@@ -314,8 +341,16 @@ fn layout(style: &Style, frame: Frame) -> (Option<Scale>, Vec<Layer>) {
         }
     };
     let strip =
-        has_strip.then(|| Rect::new(origin, origin + row_height + gap, content, strip_height));
-    add(Widget::Plate { plate, strip }, area(whole));
+        has_strip.then(|| Rect::new(origin, origin + row_height + gap, content, STRIP_HEIGHT));
+    let dense = is_portrait(frame);
+    add(
+        Widget::Plate {
+            plate,
+            strip,
+            dense,
+        },
+        area(whole),
+    );
     let mut pen = origin;
     for (widget, width) in row {
         let rect = match widget {
@@ -337,6 +372,12 @@ fn layout(style: &Style, frame: Frame) -> (Option<Scale>, Vec<Layer>) {
         add(Widget::Rose(rose.width), area(rose));
     }
     (Some(scale), layers)
+}
+
+/// Whether a picture is seen higher than wide.
+fn is_portrait(frame: Frame) -> bool {
+    let (n, d) = frame.par;
+    u64::from(frame.width) * u64::from(n) < u64::from(frame.height) * u64::from(d)
 }
 
 /// Whole pixels that hold a length.
@@ -428,8 +469,18 @@ fn draw(
     let color = argb(style.color);
     let accent = argb(style.accent_color);
     match (widget, look) {
-        (Widget::Plate { plate, strip }, _) => {
-            draw_plate(&mut canvas, plate, strip, style);
+        (
+            Widget::Plate {
+                plate,
+                strip,
+                dense,
+            },
+            _,
+        ) => {
+            draw_plate(&mut canvas, plate, dense, style);
+            if let Some(strip) = strip {
+                draw_track(&mut canvas, strip, color, accent);
+            }
         }
         (Widget::Lamp, look) => draw_lamp(&mut canvas, look, color, accent),
         (Widget::Border(side), Look::Flash { level, downbeat }) => {
@@ -450,9 +501,12 @@ fn draw(
     canvas.into_rectangle(area, style.opacity as f32)
 }
 
-/// A rounded plate with a hairline rim, a soft shadow and the track of the onset strip.
-fn draw_plate(canvas: &mut Canvas, plate: Rect, strip: Option<Rect>, style: &Style) {
-    let ground = argb(style.plate_color);
+/// A rounded plate with a hairline rim and a soft shadow.
+fn draw_plate(canvas: &mut Canvas, plate: Rect, dense: bool, style: &Style) {
+    let mut ground = argb(style.plate_color);
+    if dense {
+        ground.set_alpha(0.5 + 0.5 * ground.alpha());
+    }
     let shadow = faded(Color::BLACK, ground.alpha());
     // Plates one within the other, each a little denser, add up to a penumbra without an edge.
     const RINGS: u32 = 12;
@@ -465,8 +519,55 @@ fn draw_plate(canvas: &mut Canvas, plate: Rect, strip: Option<Rect>, style: &Sty
     let light = argb(style.color);
     canvas.round_rect(plate, RADIUS, ground);
     canvas.rim(plate, RADIUS, faded(light, 0.16));
-    if let Some(strip) = strip {
-        canvas.round_rect(strip, 5.0, faded(light, 0.07));
+}
+
+/// The track of the onset strip, and below it what its marks mean: each as it looks, with its name.
+fn draw_track(canvas: &mut Canvas, strip: Rect, color: Color, accent: Color) {
+    canvas.round_rect(strip, 5.0, faded(color, 0.07));
+    let top = strip.y + STRIP_HEIGHT + KEY_GAP;
+    let cell = strip.width / KEY.len() as f32;
+    for (n, (kind, name)) in KEY.into_iter().enumerate() {
+        let left = strip.x + n as f32 * cell;
+        let Stroke {
+            width,
+            height,
+            hangs,
+            color: stroke,
+        } = stroke(kind, color, accent);
+        let height = height * KEY_HEIGHT;
+        let y = if hangs {
+            top
+        } else {
+            top + KEY_HEIGHT - height
+        };
+        canvas.round_rect(Rect::new(left, y, width, height), 0.0, stroke);
+        let base = top + (KEY_HEIGHT + CAP_HEIGHT * KEY_SIZE) / 2.0;
+        canvas.text(name, left + 10.0, base, KEY_SIZE, faded(color, 0.75));
+    }
+}
+
+/// How a mark looks on the strip.
+struct Stroke {
+    width: f32,
+    /// Share of the strip's height.
+    height: f32,
+    /// From above rather than standing on the ground.
+    hangs: bool,
+    color: Color,
+}
+
+fn stroke(kind: Kind, color: Color, accent: Color) -> Stroke {
+    let (width, height, hangs, color) = match kind {
+        Kind::Onset => (2.0, 0.34, false, faded(color, 0.55)),
+        Kind::VisualBeat => (3.0, 0.34, true, faded(color, 0.8)),
+        Kind::Beat => (3.0, 0.66, false, faded(color, 0.95)),
+        Kind::Downbeat => (4.0, 1.0, false, accent),
+    };
+    Stroke {
+        width,
+        height,
+        hangs,
+        color,
     }
 }
 
@@ -484,16 +585,24 @@ fn draw_lamp(canvas: &mut Canvas, look: &Look, color: Color, accent: Color) {
 /// Light that falls from one side into the picture.
 fn draw_border(canvas: &mut Canvas, side: Side, area: Area, light: f32, color: Color) {
     let Area { width, height, .. } = area;
-    canvas.clear(color);
-    canvas.fade(|x, y| {
+    // How near the rim a pixel is: from 1 there to 0 where the light ends.
+    let near = |x: u32, y: u32| {
         let (depth, reach) = match side {
             Side::Left => (x, width),
             Side::Right => (width - 1 - x, width),
             Side::Top => (y, height),
             Side::Bottom => (height - 1 - y, height),
         };
-        let left = 1.0 - depth as f32 / reach as f32;
-        0.9 * light * left * left
+        1.0 - depth as f32 / reach as f32
+    };
+    // Light is not seen on a picture as bright as it is, so that a shadow lies on its inside.
+    canvas.gradient(faded(color, 0.9 * light), |x, y| {
+        let near = ((near(x, y) - SHADED) / (1.0 - SHADED)).max(0.0);
+        near * (2.0 - near)
+    });
+    canvas.under(faded(Color::BLACK, 0.6 * light), |x, y| {
+        let near = (near(x, y) / SHADED).min(1.0);
+        near * near
     });
 }
 
@@ -553,15 +662,15 @@ fn draw_strip(
     accent: Color,
 ) {
     for kind in [Kind::Onset, Kind::VisualBeat, Kind::Beat, Kind::Downbeat] {
-        let (width, height, from_top, color) = match kind {
-            Kind::Onset => (2.0, 0.34, false, faded(color, 0.55)),
-            Kind::VisualBeat => (3.0, 0.34, true, faded(color, 0.8)),
-            Kind::Beat => (3.0, 0.66, false, faded(color, 0.95)),
-            Kind::Downbeat => (4.0, 1.0, false, accent),
-        };
+        let Stroke {
+            width,
+            height,
+            hangs,
+            color,
+        } = stroke(kind, color, accent);
         let width = (width * scale.x).round().max(1.0) as u32;
         let height = height * STRIP_HEIGHT;
-        let y = if from_top { 0.0 } else { STRIP_HEIGHT - height };
+        let y = if hangs { 0.0 } else { STRIP_HEIGHT - height };
         for (x, _) in columns.iter().filter(|(_, k)| *k == kind) {
             canvas.column(x.saturating_sub(width as i32 - 1), width, y, height, color);
         }

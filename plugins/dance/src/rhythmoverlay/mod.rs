@@ -5,10 +5,11 @@
 //! of the safe area the overlay shows a lamp that flashes on each beat, the tempo, the beats of
 //! the bar with the present one lit (the first in the accent color), and a strip on which the
 //! marks of the last seconds go by: onsets low, beats higher, downbeats over the full height,
-//! beats of the dancing hanging from above.
+//! beats of the dancing hanging from above; a key below says so. On a picture that is higher than wide the plate keeps
+//! away from the controls of players, and less of the picture shines through it.
 //!
-//! `show` with `rose` adds the flow rose: a petal for each direction, longer the more of the picture
-//! moves there, from the `GstHoofMeta` of `hoofflow` upstream.
+//! `show` with `rose` adds the flow rose: a petal for each direction, longer the more of what moves
+//! goes there, from the `GstHoofMeta` of `hoofflow` upstream.
 //!
 //! ```sh
 //! gst-launch-1.0 filesrc location=song.ogg ! decodebin ! audioconvert ! tee name=t \

@@ -29,8 +29,11 @@ const BPM: std::ops::RangeInclusive<f64> = 1.0..=999.0;
 /// the limit itself the least jitter would put one beat too many into a second.
 const FLASH_HEADROOM: f64 = 0.97;
 
-/// The longest petals of the rose are for so much motion, in widths of the picture a second.
+/// The longest petals of the rose are for so much motion, in widths of the picture a second: of the whole picture, and of
+/// what moves in it, which has to be so large a share of it to count as more than noise.
 const LONGEST_PETAL: f64 = 0.02;
+const LONGEST_OF_MOVING: f64 = 0.4;
+const MOVING: f64 = 0.02;
 
 /// A mark in the running time of the video.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -119,13 +122,15 @@ impl Timeline {
         self.rose_time = Some(hoof.timestamp);
         let seconds = hoof.interval.map_or(0.0, |t| t.nseconds() as f64 / 1e9);
         let across = seconds * f64::from(hoof.size[0]);
-        let speed = if across > 0.0 {
-            hoof.magnitude / across
+        let amount = if across > 0.0 {
+            // A dancer fills little of the picture, and is what it is about.
+            let moving = hoof.foreground * (hoof.moving / MOVING).min(1.0) / LONGEST_OF_MOVING;
+            (hoof.magnitude / LONGEST_PETAL).max(moving) / across
         } else {
             0.0
         };
         // The area of a petal shows how much goes there.
-        let petal = |share: &f64| (share * speed / LONGEST_PETAL).sqrt().min(1.0) as f32;
+        let petal = |share: &f64| (share * amount).sqrt().min(1.0) as f32;
         self.rose = hoof.bins.iter().map(petal).collect();
     }
 

@@ -45,7 +45,7 @@
 //! ## Example
 //!
 //! ```sh
-//! gst-launch-1.0 -m filesrc location=dance.mp4 ! decodebin ! videoconvert ! hoofflow ! rhythmtag ! \
+//! gst-launch-1.0 -m filesrc location=dance.mp4 ! decodebin ! videoconvert ! deinterlace ! videoflip video-direction=auto ! hoofflow ! rhythmtag ! \
 //!     fakesink
 //! ```
 //!

@@ -12,7 +12,8 @@
 //! visual marks as many as the longest interval of the music can make it run past. What is kept is
 //! the band: 12 bytes for each of its cells.
 
-use super::{Limits, Mark, accents, tempo};
+use super::tempo::period;
+use super::{Limits, Mark, accents};
 
 /// Audio marks in the band of a row.
 const BAND: usize = 32;
@@ -21,25 +22,19 @@ const REACH: usize = 3;
 const MOST_REACH: usize = 255;
 /// How much agreeing accents gain, and opposite ones lose.
 pub(super) const ACCENT: f32 = 0.3;
-/// What a speed costs that is e times the natural one, and one that is e times the one before.
-pub(super) const UNNATURAL: f32 = 1.0;
+/// What a speed costs that is e times the overall one, and one that is e times the one before. The first keeps a chain from
+/// slipping by a beat to meet marks that are none.
+const UNNATURAL: f32 = 6.0;
 pub(super) const UNSTEADY: f32 = 2.0;
 /// Periods without a pair that are a silence.
-const SILENCE: f32 = 4.5;
-/// What a period of the dance costs that is skipped at the beginning, and one for which the first
-/// picture has to wait.
+pub(super) const SILENCE: f32 = 4.5;
+/// What a period of the dance costs that is skipped at the beginning, and one for which the first picture has to wait.
 const SKIPPED: f64 = 0.25;
 const HELD: f64 = 3.0;
 
 /// About the square of ln `ratio`, without a logarithm: off by 8 % at twice or half.
 pub(super) fn square_of_log(ratio: f32) -> f32 {
     (ratio - 1.0) * (ratio - 1.0) / ratio
-}
-
-/// The pairs (visual, audio) of the best chain, and the speed at which the tempi agree.
-pub(super) struct Chain {
-    pub pairs: Vec<(usize, usize)>,
-    pub tempo: f64,
 }
 
 #[derive(Clone, Copy)]
@@ -52,9 +47,14 @@ struct Cell {
     place: u8,
 }
 
-/// The best chain. `start` is the first instant of the output.
-pub(super) fn chain(visual: &[Mark], audio: &[Mark], limits: Limits, start: f64) -> Chain {
-    let tempo = tempo(visual, audio, limits);
+/// The pairs (visual, audio) of the best chain about an overall speed, `tempo`. `start` is the first instant of the output.
+pub(super) fn chain_at(
+    visual: &[Mark],
+    audio: &[Mark],
+    limits: Limits,
+    start: f64,
+    tempo: f64,
+) -> Vec<(usize, usize)> {
     let mut grid = Grid {
         visual,
         audio,
@@ -62,17 +62,17 @@ pub(super) fn chain(visual: &[Mark], audio: &[Mark], limits: Limits, start: f64)
         limits,
         tempo,
         start,
-        period: super::period(visual).unwrap_or(0.5),
+        own: limits.clamp(1.0),
+        period: period(visual).unwrap_or(0.5),
+        beat: period(audio).unwrap_or(0.5),
         cells: Vec::with_capacity(visual.len() * BAND),
         firsts: Vec::with_capacity(visual.len()),
     };
-    let pairs = if visual.is_empty() || audio.is_empty() {
-        Vec::new()
-    } else {
-        grid.fill();
-        grid.trace()
-    };
-    Chain { pairs, tempo }
+    if visual.is_empty() || audio.is_empty() {
+        return Vec::new();
+    }
+    grid.fill();
+    grid.trace()
 }
 
 /// A cell to come from, and what its speeds cost from there.
@@ -90,7 +90,11 @@ struct Grid<'a> {
     limits: Limits,
     tempo: f64,
     start: f64,
+    /// The speed at which nothing is changed, as far as the limits allow.
+    own: f64,
+    /// The period of the dance, and of the music.
     period: f64,
+    beat: f64,
     /// The bands of all rows, one after the other.
     cells: Vec<Cell>,
     /// The first audio mark of each row's band.
@@ -155,6 +159,9 @@ impl Grid<'_> {
     fn beginning(&self, row: usize, column: usize) -> Cell {
         let source = self.visual[row].time;
         let output = self.audio[column].time - self.start;
+        if output > f64::from(SILENCE) * self.beat {
+            return self.beginning_after_silence(source, output);
+        }
         let speed = source / output.max(1e-3);
         let lead = self.limits.clamp(speed);
         let skipped = (source - self.limits.max() * output.max(0.0)).max(0.0);
@@ -172,6 +179,19 @@ impl Grid<'_> {
         }
     }
 
+    /// Where the music has no beats yet the dance goes at its own speed, so that it is met where it has come to by then.
+    fn beginning_after_silence(&self, source: f64, output: f64) -> Cell {
+        let come = self.own * output;
+        let skipped = (source - come).max(0.0) / self.period;
+        let held = (come - source).max(0.0) / self.period;
+        Cell {
+            score: -(SKIPPED * skipped + HELD * held) as f32,
+            speed: self.tempo as f32,
+            rows: 0,
+            place: 0,
+        }
+    }
+
     /// Lets the cells of a row be reached from those of rows before, where that is better.
     fn reach(&self, row: usize, cells: &mut [Cell]) {
         let band = self.band(row);
@@ -181,7 +201,6 @@ impl Grid<'_> {
             .map(|pair| pair[1].time - pair[0].time)
             .fold(0.0, f64::max);
         let (min, max) = (self.limits.min(), self.limits.max());
-        let (natural, own) = (1.0 / self.tempo as f32, self.tempo as f32);
         let mut starts: Vec<Start> = Vec::with_capacity(band.len());
         for back in 1..=row.min(MOST_REACH) {
             let length = self.visual[row].time - self.visual[row - back].time;
@@ -192,7 +211,11 @@ impl Grid<'_> {
             // evidence for it. If that cost less than a pair for each period, a chain could run
             // ahead of the best one, and the band with it.
             let periods = (length / self.period).max(1.0) as f32;
-            let silent = if periods > SILENCE { 3.0 } else { 1.0 };
+            let (silent, usual) = if periods > SILENCE {
+                (3.0, self.own as f32)
+            } else {
+                (1.0, self.tempo as f32)
+            };
             let unnatural = UNNATURAL * periods * silent;
             // With square_of_log(r) = r + 1/r − 2, what a pair pays is linear in its speed and in
             // the inverse of it.
@@ -201,8 +224,8 @@ impl Grid<'_> {
             starts.extend(cells_before.map(|(cell, mark)| Start {
                 time: mark.time,
                 score: cell.score + 2.0 * (unnatural + UNSTEADY),
-                fast: unnatural * natural + UNSTEADY / cell.speed,
-                slow: unnatural * own + UNSTEADY * cell.speed,
+                fast: unnatural / usual + UNSTEADY / cell.speed,
+                slow: unnatural * usual + UNSTEADY * cell.speed,
             }));
             // The audio marks before that are neither too near nor too far.
             let (mut low, mut high) = (0, 0);

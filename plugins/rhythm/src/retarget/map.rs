@@ -196,6 +196,17 @@ impl TimeMap {
         }
     }
 
+    /// The same map `by` seconds of output later.
+    #[must_use]
+    pub(super) fn later(mut self, by: f64) -> Self {
+        for piece in &mut self.pieces {
+            piece.start.output += by;
+        }
+        self.first.output += by;
+        self.last.output += by;
+        self
+    }
+
     /// The instant of the source that is shown at an instant of the output.
     #[must_use]
     pub fn at(&self, output: f64) -> f64 {

@@ -8,9 +8,12 @@ mod bounded;
 mod classic;
 mod map;
 mod online;
+mod rounds;
+mod tempo;
 
 pub use map::{Anchor, Limits, TimeMap};
 pub use online::Planner;
+pub use rounds::{Place, Rounds};
 
 /// A mark of either side.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -112,40 +115,64 @@ pub fn plan(visual: &[Mark], audio: &[Mark], options: &Options) -> Plan {
         Method::Acceleration => (0..v.len().min(a.len())).map(|k| (k, k)).collect(),
         Method::Dtw => classic::pairs(&classic::path(&v, &a), &v, &a),
         Method::DtwBounded => {
-            let chain = bounded::chain(&visual, &audio, limits, options.start);
-            tempo = chain.tempo;
-            chain.pairs
+            tempo = tempo::overall(&visual, &audio, limits);
+            bounded::chain_at(&visual, &audio, limits, options.start, tempo)
         }
     };
+    let silence = f64::from(bounded::SILENCE) * tempo::period(&audio).unwrap_or(0.5);
+    let before = audio.first().map_or(0.0, |first| first.time) - options.start;
+    let is_over = before > silence && last_visual < limits.clamp(1.0) * before;
+    // The dance is over before the music has its first beat.
+    if options.method == Method::DtwBounded && is_over {
+        return Plan {
+            map: TimeMap::identity(limits),
+            pairs: Vec::new(),
+        };
+    }
     let anchor = |&(v, a): &(usize, usize)| Anchor {
         output: audio[a].time,
         source: visual[v].time,
     };
     let pairs: Vec<Anchor> = pairs.iter().map(anchor).collect();
-    let map = with_ends(&pairs, tempo, ends, options);
+    let map = with_ends(&pairs, tempo, silence, ends, options);
     Plan {
         map: map.blended(options.strength, limits),
         pairs,
     }
 }
 
-/// The map through all pairs, which leads to the first so that as much as possible of the source is
-/// shown, and from the last so that the source lasts to the end of the output, as far as speeds
-/// near `tempo` do either.
-fn with_ends(pairs: &[Anchor], tempo: f64, ends: [f64; 2], options: &Options) -> TimeMap {
+/// How much faster than its own the dance may go before the first beat, so that nothing of it is skipped: as much as nobody
+/// sees.
+const HASTE: f64 = 1.05;
+
+/// The map through all pairs, which leads to the first so that as much as possible of the source is seen, and from the
+/// last so that the source lasts to the end of the output, as far as speeds near `tempo` do either. Where the music has no
+/// beats for long, `silence` seconds, the source goes at its own speed.
+fn with_ends(
+    pairs: &[Anchor],
+    tempo: f64,
+    silence: f64,
+    ends: [f64; 2],
+    options: &Options,
+) -> TimeMap {
     let limits = options.limits;
+    let own = limits.clamp(1.0);
     let (Some(first), Some(last)) = (pairs.first(), pairs.last()) else {
         return TimeMap::identity(limits);
     };
     let before = first.output - options.start;
-    let lead = if before > 1e-6 {
+    let lead = if before > silence {
+        limits.clamp((first.source / before).clamp(own / HASTE, own * HASTE))
+    } else if before > 1e-6 {
         limits.clamp((first.source / before).min(1.25 * tempo))
     } else {
         tempo
     };
     let known = options.source_end.is_some() && options.output_end.is_some();
     let after = ends[1] - last.output;
-    let tail = if known && after > 1e-6 {
+    let tail = if after > silence {
+        own
+    } else if known && after > 1e-6 {
         limits.clamp(((ends[0] - last.source) / after).min(tempo))
     } else {
         tempo
@@ -208,38 +235,6 @@ fn accents(marks: &[Mark]) -> Vec<f32> {
         at += count;
     }
     accents
-}
-
-/// The period of marks in seconds: the median of their intervals.
-fn period(marks: &[Mark]) -> Option<f64> {
-    let mut intervals: Vec<f64> = (marks.windows(2))
-        .map(|pair| pair[1].time - pair[0].time)
-        .collect();
-    let middle = intervals.len() / 2;
-    if intervals.is_empty() {
-        return None;
-    }
-    Some(*intervals.select_nth_unstable_by(middle, f64::total_cmp).1)
-}
-
-/// The speed at which the tempi of both sides agree, or twice or half as fast ones do: of those the
-/// most natural.
-fn tempo(visual: &[Mark], audio: &[Mark], limits: Limits) -> f64 {
-    /// What an octave costs, in the logarithm of speed: 3:2 is run at 1.5 rather than at 0.75 on
-    /// every other beat.
-    const OCTAVE: f64 = 0.2;
-    let (Some(visual), Some(audio)) = (period(visual), period(audio)) else {
-        return limits.clamp(1.0);
-    };
-    let unnatural = |octave: i32| {
-        let speed = visual / audio * f64::from(octave).exp2();
-        // One that has to be cut to the limits agrees with nothing.
-        let outside = (speed / limits.clamp(speed)).ln().abs();
-        let cost = speed.ln().abs() + OCTAVE * f64::from(octave.abs()) + 4.0 * outside;
-        (cost, speed)
-    };
-    let best = (-4..=4).map(unnatural).min_by(|a, b| a.0.total_cmp(&b.0));
-    limits.clamp(best.map_or(1.0, |(_, speed)| speed))
 }
 
 #[cfg(test)]

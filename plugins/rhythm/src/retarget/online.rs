@@ -1,10 +1,12 @@
 //! The alignment of streams that are still coming in: a map that is only ever carried forward.
 
-use super::bounded::{ACCENT, UNNATURAL, UNSTEADY, square_of_log};
+use super::bounded::{ACCENT, UNSTEADY, square_of_log};
 use super::{Limits, Mark, accents, clean};
 
-/// What a pair costs whose marks are as far apart as the drift allows: a little, so that of two
-/// ways as good the nearer one is taken.
+/// What a speed costs that is e times the dance's own.
+const UNNATURAL: f32 = 1.0;
+/// What a pair costs whose marks are as far apart as the drift allows: a little, so that of two ways as good the nearer
+/// one is taken.
 const DRIFT: f32 = 0.4;
 /// How fast the speed changes, in speed per second: as a dancer gains or loses it.
 const SLEW: f64 = 6.0;

@@ -237,6 +237,187 @@ fn a_dance_meets_another_song() {
     }
 }
 
+/// What is seen of a real dancer: not every beat, at times the half between two, and things that are no beats at all.
+fn unsteady(random: &mut Random, period: f64, seconds: f64) -> Vec<Mark> {
+    let mut times = Vec::new();
+    let first = random.between(0.2, 1.0);
+    for n in 0..((seconds - first) / period) as usize {
+        let beat = first + n as f64 * period;
+        let mut may = |at: f64, share: f64| {
+            if random.uniform() < share {
+                times.push(at + 0.035 * random.normal());
+            }
+        };
+        may(beat, 0.65);
+        may(beat + 0.5 * period, 0.25);
+        may(beat + 0.3 * period, 0.08);
+        may(beat + 0.7 * period, 0.08);
+    }
+    marks(times)
+}
+
+#[test]
+fn an_unsteady_dance_keeps_near_its_own_speed() {
+    let mut random = Random(29);
+    // What was chosen wrongly for real dances, and any other pair of tempi.
+    let known = [(90.0, 95.0), (110.0, 95.0), (116.0, 135.0)];
+    let any = (0..60).map(|_| [0; 2].map(|_| random.between(80.0, 140.0)));
+    let pairs: Vec<(f64, f64)> = any.map(|[p, q]| (p, q)).collect();
+    let repeated = (0..20).flat_map(|_| known);
+    let mut wrong = Vec::new();
+    let (mut count, mut known_wrong, mut tempo_wrong) = (0, 0, 0);
+    for (n, (dance, song)) in repeated.chain(pairs).enumerate() {
+        let seen = unsteady(&mut random, 60.0 / dance, 40.0);
+        let heard = grid(
+            random.between(0.1, 0.6),
+            60.0 / song,
+            (90.0 * song / 60.0) as usize,
+        );
+        // The same tempo, or that of every other beat of either.
+        let is_right = |speed: f64| {
+            [0.5, 1.0, 2.0].iter().any(|octave| {
+                let expected = song / dance * octave;
+                (speed / expected - 1.0).abs() < 0.04 && (0.65..=1.6).contains(&expected)
+            })
+        };
+        let tempo = tempo::overall(&seen, &heard, Limits::default());
+        let plan = plan(&seen, &heard, &Options::default());
+        let (Some(first), Some(last)) = (plan.pairs.first(), plan.pairs.last()) else {
+            panic!("no pairs");
+        };
+        let speed = (last.source - first.source) / (last.output - first.output);
+        count += 1;
+        tempo_wrong += usize::from(!is_right(tempo));
+        if !is_right(speed) {
+            wrong.push((dance, song, speed));
+            known_wrong += usize::from(n < 60);
+        }
+    }
+    println!(
+        "of {count}, tempo of {tempo_wrong} and speed of {} wrong, {known_wrong} of 60 known: {wrong:.2?}",
+        wrong.len()
+    );
+    assert!(tempo_wrong * 20 <= count, "{tempo_wrong}");
+    assert!(known_wrong <= 8, "{known_wrong}: {wrong:.2?}");
+    assert!(wrong.len() * 8 <= count, "{wrong:.2?}");
+}
+
+#[test]
+fn where_the_music_has_no_beats_the_dance_goes_at_its_own_speed() {
+    let dance = grid(0.4, 0.55, 150);
+    // 23 s of intro, a break of 12 s, an end without beats.
+    let song: Vec<Mark> = (grid(23.0, 0.5, 60).into_iter())
+        .chain(grid(64.5, 0.5, 20))
+        .collect();
+    let options = Options {
+        output_end: Some(100.0),
+        ..Options::default()
+    };
+    let plan = plan(&dance, &song, &options);
+    assert!(plan.map.at(0.0).abs() < 0.6, "{}", plan.map.at(0.0));
+    for (from, to) in [(0.5, 22.0), (55.0, 62.0), (78.0, 90.0)] {
+        let speed = (plan.map.at(to) - plan.map.at(from)) / (to - from);
+        assert!((speed - 1.0).abs() < 0.06, "{speed} from {from} to {to}");
+    }
+    // And in time where it has.
+    let speed = (plan.map.at(50.0) - plan.map.at(25.0)) / 25.0;
+    assert!((speed - 1.1).abs() < 0.02, "{speed}");
+    // A dance that is over before that is left as it is.
+    let short = super::plan(&grid(0.4, 0.55, 20), &song, &options);
+    assert_eq!(short.map, TimeMap::identity(Limits::default()));
+    // From the first beat on it is met at once.
+    let options = Options {
+        start: 23.0 - 0.05,
+        ..options
+    };
+    let plan = super::plan(&dance, &song, &options);
+    assert!(plan.pairs[0].output < 24.1, "{:?}", plan.pairs[0]);
+    assert!(plan.pairs[0].source < 2.0, "{:?}", plan.pairs[0]);
+}
+
+#[test]
+fn a_short_dance_goes_round_on_the_beat() {
+    // 12 s of dance to four minutes of music.
+    let dance = grid(0.4, 0.6, 19);
+    let song = grid(0.2, 0.5, 480);
+    for jump in [None, Some(1.0)] {
+        let mut rounds = Rounds::new(&dance, &song, &Options::default(), 12.0);
+        let mut turns = Vec::new();
+        while rounds.end() < 235.0 {
+            turns.push(rounds.end());
+            let (backward, turn) = rounds.turn();
+            assert!((0.0..=12.0).contains(&turn), "{turn}");
+            // Every other time it begins again.
+            let beginnings = rounds.beginnings();
+            assert!(backward || beginnings.contains(&1.0), "{beginnings:?}");
+            rounds.extend(jump.filter(|_| !backward));
+        }
+        assert!((20..30).contains(&turns.len()), "{}", turns.len());
+        // Every turn is on a beat, at an instant of a mark.
+        for turn in &turns {
+            let beat = (turn - 0.2) / 0.5;
+            assert!((beat - beat.round()).abs() < 0.02, "{turn}");
+        }
+        let mut before = rounds.at(0.0);
+        let (mut met, mut count) = (0, 0);
+        for n in 1..23_000 {
+            let output = f64::from(n) * 0.01;
+            let place = rounds.at(output);
+            assert!((-0.6..=12.01).contains(&place.source), "{place:?}");
+            let speed = (place.source - before.source) / 0.01;
+            if place.round == before.round {
+                let forward = if place.backward { -speed } else { speed };
+                assert!((0.5 - 1e-6..=2.0 + 1e-6).contains(&forward), "{forward}");
+            } else if jump.is_none() {
+                // It turns where it is.
+                assert!((place.source - before.source).abs() < 0.05, "{place:?}");
+            }
+            before = place;
+            // At each beat of the song one of the dance.
+            if n % 50 == 20 && n > 100 {
+                let phase = (place.source - 0.4) / 0.6;
+                count += 1;
+                met += i32::from((phase - phase.round()).abs() * 0.6 < 0.03);
+            }
+        }
+        assert!(met * 20 >= count * 19, "{met} of {count}");
+    }
+}
+
+#[test]
+fn rounds_survive_anything() {
+    let mut random = Random(3);
+    for round in 0..200 {
+        let mut some = |most: f64, length: f64| {
+            let count = random.between(0.0, most) as usize;
+            marks(
+                (0..count)
+                    .map(|_| random.between(0.0, length))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let length = [0.02, 1.0, 20.0][round % 3];
+        let (dance, song) = (some(30.0, length), some(300.0, 100.0));
+        let options = Options {
+            strength: random.between(0.0, 1.0),
+            start: random.between(0.0, 9.0),
+            ..Options::default()
+        };
+        let mut rounds = Rounds::new(&dance, &song, &options, length);
+        for n in 0..50 {
+            let before = rounds.end();
+            let jump = rounds.beginnings().first().copied();
+            rounds.extend(jump.filter(|_| n % 3 == 1));
+            // However short it is, it goes on.
+            assert!(rounds.end() >= before + 0.019, "{before} {}", rounds.end());
+        }
+        for n in 0..1000 {
+            let place = rounds.at(f64::from(n) * 0.2);
+            assert!(place.source.is_finite());
+        }
+    }
+}
+
 #[test]
 fn lengths_may_differ_by_far() {
     for (dance, song) in [(8, 7200), (7200, 8), (3, 2000)] {

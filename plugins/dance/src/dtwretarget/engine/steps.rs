@@ -4,7 +4,7 @@ use super::{Next, Out, State, Step};
 use crate::dtwretarget::Interpolation;
 use crate::dtwretarget::branches::{Axis, Frame, Item};
 use crate::dtwretarget::course::{Course, Settings};
-use crate::dtwretarget::picture;
+use crate::dtwretarget::picture::{self, Way};
 use crate::hoof;
 use crate::marks::{self, SourceMarks};
 
@@ -72,6 +72,9 @@ impl State {
                 time = over - output;
             }
         }
+        if (self.out.over).is_some_and(|over| output >= over - 0.5 * time) {
+            return self.end();
+        }
         let ends = self.audio.eos && !follows;
         if ends && (past || here.is_none_or(|end| output >= end - 1e-6)) {
             return self.end();
@@ -108,6 +111,9 @@ impl State {
             }
             self.record.late += 1;
         }
+        if let Some(wait) = self.turn(output) {
+            return wait;
+        }
         self.take_step(pts, duration, output, time, offset)
     }
 
@@ -119,8 +125,14 @@ impl State {
         time: f64,
         offset: f64,
     ) -> Next {
+        let mut round = 0;
         let source = match &mut self.out.course {
             None => output,
+            Some(Course::Rounds) => {
+                let place = self.rounds.as_ref().map(|rounds| rounds.at(output));
+                round = place.map_or(0, |place| place.round);
+                place.map_or(output, |place| place.source)
+            }
             Some(Course::Map(map)) => map.at(output),
             Some(Course::Live(planner)) => {
                 let visual = self.video.side.for_planner();
@@ -138,6 +150,10 @@ impl State {
                 planner.step(output, &visual, &audio, newest + rest)
             }
         };
+        if round != std::mem::replace(&mut self.out.last_round, round) {
+            self.out.last_source = None;
+            self.record.leap();
+        }
         let speed = match self.out.last_source {
             Some(before) if time > 0.0 => (source - before) / time,
             _ => 1.0,
@@ -150,6 +166,7 @@ impl State {
             output,
             source,
             speed,
+            round,
         });
         // Marks of the music that lie behind are of no use any more.
         while self
@@ -165,6 +182,9 @@ impl State {
 
     /// Shows the picture that is due.
     pub(super) fn picture(&mut self, step: Step, settings: &Settings) -> Next {
+        if step.round > 0 {
+            return self.picture_of_round(step, settings);
+        }
         let half = 0.5 * step.duration.seconds_f64();
         while let Some(Item::Frame(next)) = self.video.queue.front()
             && next.at <= step.source + 1e-9
@@ -206,43 +226,44 @@ impl State {
             }
             (Some(current), None) => {
                 let is_over = step.source >= current.end.max(current.at + half) - 1e-6;
-                if self.video.side.eos && !is_held && is_over {
-                    return self.end();
+                if self.video.side.eos
+                    && !is_held
+                    && is_over
+                    && let Some(end) = self.motion_ends(step, settings)
+                {
+                    return end;
                 }
                 (current, None)
             }
             (Some(current), Some(next)) => {
-                let nearer_next = next.at - step.source < step.source - current.at;
-                if settings.interpolation == Interpolation::Nearest {
-                    if nearer_next {
-                        (next, None)
-                    } else {
-                        (current, None)
-                    }
-                } else {
-                    let share = (step.source - current.at) / (next.at - current.at).max(1e-9);
-                    if share < NEAR {
-                        (current, None)
-                    } else if share > 1.0 - NEAR {
-                        (next, None)
-                    } else {
-                        (current, Some((next, share)))
-                    }
+                let share = (step.source - current.at) / (next.at - current.at).max(1e-9);
+                match self.between(current, next, share, settings) {
+                    Err(text) => return Next::Push(vec![Out::Error(text)]),
+                    Ok(shown) => shown,
                 }
             }
         };
+        self.shown(step, frame, other, settings)
+    }
+
+    /// Shows a frame, or makes a picture of it and another one.
+    pub(super) fn shown(
+        &mut self,
+        step: Step,
+        frame: Frame,
+        other: Option<(Frame, f64)>,
+        settings: &Settings,
+    ) -> Next {
         let Some((next, share)) = other else {
             return Next::Push(self.show(step, frame.buffer.copy(), frame.at, false));
         };
-        let along = settings.interpolation == Interpolation::Flow;
-        let info = self.video.info.clone();
         let blend = Blend {
             step,
             from: frame,
             to: next,
             share,
-            along,
-            info: info.filter(picture::can_blend),
+            along: settings.interpolation != Interpolation::Blend,
+            info: self.video.info.clone(),
         };
         let epoch = self.epoch;
         Next::Work(Box::new(move || {
@@ -252,6 +273,67 @@ impl State {
                 (state.epoch == epoch).then(|| state.blended(blend, made))
             })
         }))
+    }
+
+    /// What is shown `share` of the way from one frame to the next.
+    ///
+    /// # Errors
+    /// Where it cannot be made as the settings demand.
+    pub(super) fn between(
+        &self,
+        current: Frame,
+        next: Frame,
+        share: f64,
+        settings: &Settings,
+    ) -> Result<(Frame, Option<(Frame, f64)>), String> {
+        let one = |share: f64, first: Frame, second: Frame| {
+            (if share > 0.5 { second } else { first }, None)
+        };
+        if settings.interpolation == Interpolation::Nearest {
+            return Ok(one(share, current, next));
+        }
+        let way = picture::way(&current.buffer, &next.buffer);
+        // Nothing lies between two scenes.
+        if way == Way::Leap {
+            return Ok(one(share, current, next));
+        }
+        let demanded = settings.interpolation != Interpolation::Auto;
+        if !self.video.info.as_ref().is_some_and(picture::can_blend) {
+            let format = self.video.info.as_ref();
+            let format = format.map_or("frames in this memory".to_owned(), |info| {
+                format!(
+                    "{} frames of {}",
+                    info.interlace_mode().to_str(),
+                    info.format()
+                )
+            });
+            return if demanded {
+                Err(format!(
+                    "interpolation={} cannot be done with {format}: needs progressive frames of 8 bits a sample in \
+                     plain memory",
+                    settings.interpolation.name()
+                ))
+            } else {
+                Ok(one(share, current, next))
+            };
+        }
+        if way == Way::Unknown {
+            match settings.interpolation {
+                Interpolation::Auto => return Ok(one(share, current, next)),
+                Interpolation::Flow if !self.has_motion => {
+                    return Err(
+                        "interpolation=flow needs frames that carry their motion: put hoofflow before video_sink"
+                            .to_owned(),
+                    );
+                }
+                _ => (),
+            }
+        }
+        Ok(if (NEAR..=1.0 - NEAR).contains(&share) {
+            (current, Some((next, share)))
+        } else {
+            one(share, current, next)
+        })
     }
 
     /// Shows the picture between two frames, or the nearer one where none could be made.
@@ -265,15 +347,8 @@ impl State {
         } else {
             blend.from
         };
-        let mut outs = self.show(step, nearer.buffer.copy(), nearer.at, false);
-        if !std::mem::replace(&mut self.out.warned, true) {
-            let format = (self.video.info.as_ref())
-                .map_or("this memory".to_owned(), |info| info.format().to_string());
-            outs.push(Out::Warning(format!(
-                "Cannot blend frames of {format}: showing the nearer one"
-            )));
-        }
-        outs
+        // Frames that turn out to be unreadable.
+        self.show(step, nearer.buffer.copy(), nearer.at, false)
     }
 
     /// Shows a picture of the instant `at` of the video, one that was `made` or a frame.
@@ -321,6 +396,10 @@ impl State {
 
     /// Gives a picture its place on the timeline, and the marks that fall into it.
     fn dress(&mut self, buffer: &mut gst::Buffer, step: Step) {
+        if step.round > 0 {
+            // They were told when they were first shown.
+            self.video.side.marks.clear();
+        }
         let end = step.source + step.speed.max(0.0) * step.duration.seconds_f64();
         let mut found: Vec<SourceMarks> = Vec::new();
         while let Some(mark) = self.video.side.marks.front()

@@ -20,6 +20,8 @@ pub(super) static PROPERTIES: LazyLock<Properties<Settings>> = LazyLock::new(|| 
             => READY number offset in -1_000_000_000..=1_000_000_000;
         "kinds", "Kinds", "Which marks of the music are met" => READY flags kinds;
         "interpolation", "Interpolation", "What is shown between two frames" => READY choice interpolation;
+        "start", "Start", "Where the output begins; first-beat needs marks-location" => READY choice start;
+        "end", "End", "When the output ends; loop needs marks-location" => READY choice end;
         "look-ahead", "Look-ahead",
             "In one pass, how far both sides have come when a picture leaves, in ns; its latency"
             => READY number look_ahead in zero..=60 * second;

@@ -1,13 +1,19 @@
 //! What comes in at the sink pads.
 
+use std::sync::MutexGuard;
+use std::time::Instant;
+
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::{CAT, DtwRetarget};
 use crate::combine::Combine;
-use crate::dtwretarget::branches::{Frame, Item, rate_of, time_of};
+use crate::dtwretarget::End;
+use crate::dtwretarget::branches::{Axis, Frame, Item, Segment, in_plain_memory, rate_of, time_of};
+use crate::dtwretarget::course::Settings;
+use crate::dtwretarget::engine::State;
 use crate::lock::lock;
-use crate::{marks, sticky};
+use crate::{hoof, marks, sticky};
 
 impl DtwRetarget {
     // The video.
@@ -20,6 +26,10 @@ impl DtwRetarget {
         let settings = lock(&self.settings).clone();
         let pad_offset = self.video_sink.offset();
         let found = marks::read(&buffer);
+        let info = (settings.end == End::Loop)
+            .then(|| self.plain_info())
+            .flatten();
+        let has_motion = !hoof::read(&buffer).is_empty();
         let mut state = self.state();
         loop {
             if state.video.side.flushing {
@@ -34,6 +44,7 @@ impl DtwRetarget {
         let axis = state.axis;
         let new = state.video.side.take(found, None, axis, pad_offset);
         state.note_marks(0, new);
+        state.has_motion |= has_motion;
         let timed = state.video.side.segment.is_some();
         let mut warn = false;
         let frame = match state.video.frame(buffer.clone(), axis) {
@@ -53,6 +64,16 @@ impl DtwRetarget {
                 return Ok(gst::FlowSuccess::Ok);
             }
         };
+        if settings.end == End::Loop && state.axis == Axis::Stream {
+            let kept = state.keep(&frame, info);
+            if let Err(text) = kept {
+                state.pace.flow = Err(gst::FlowError::Error);
+                self.kick(&mut state);
+                drop(state);
+                gst::element_imp_error!(self, gst::ResourceError::Write, ("{text}"));
+                return Err(gst::FlowError::Error);
+            }
+        }
         state.video.side.came_to(frame.end);
         state.video.queue.push_back(Item::Frame(frame));
         self.kick(&mut state);
@@ -65,6 +86,14 @@ impl DtwRetarget {
             );
         }
         Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// The format of the video where it lies in plain memory.
+    fn plain_info(&self) -> Option<gst_video::VideoInfo> {
+        let caps = self.video_sink.current_caps()?;
+        in_plain_memory(&caps)
+            .then(|| gst_video::VideoInfo::from_caps(&caps).ok())
+            .flatten()
     }
 
     pub(super) fn video_event(&self, _pad: &gst::Pad, event: gst::Event) -> bool {
@@ -179,10 +208,11 @@ impl DtwRetarget {
         _pad: &gst::Pad,
         buffer: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let kinds = lock(&self.settings).kinds;
+        let settings = lock(&self.settings).clone();
+        let kinds = settings.kinds;
         let found = marks::read(&buffer);
         let pad_offset = self.audio_sink.offset();
-        {
+        let part = {
             let mut state = self.state();
             if state.audio.flushing {
                 return Err(gst::FlowError::Flushing);
@@ -192,11 +222,75 @@ impl DtwRetarget {
             state.note_marks(1, new);
             state.music_came(buffer.pts(), buffer.duration());
             self.kick(&mut state);
+            if settings.end == End::Shortest && self.video_sink.is_linked() {
+                state = self.wait_for_the_end(state, &buffer, &settings);
+                if state.audio.flushing {
+                    return Err(gst::FlowError::Flushing);
+                }
+            }
+            let part = state.part_of_music(&buffer);
+            if part.is_last {
+                state.audio.eos = true;
+            }
+            self.kick(&mut state);
+            part
+        };
+        let linked = self.audio_src.is_linked();
+        let mut result = Ok(gst::FlowSuccess::Ok);
+        if let Some(segment) = part.clip
+            && let Some(buffer) = self.clipped(buffer, &segment)
+            && linked
+        {
+            result = self.audio_src.push(buffer);
         }
-        if !self.audio_src.is_linked() {
-            return Ok(gst::FlowSuccess::Ok);
+        if part.is_last {
+            self.end_music();
+            return Err(gst::FlowError::Eos);
         }
-        self.audio_src.push(buffer)
+        result
+    }
+
+    /// Waits until it is known whether the output ends before a buffer of music does, or the video is not far behind.
+    fn wait_for_the_end<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        buffer: &gst::BufferRef,
+        settings: &Settings,
+    ) -> MutexGuard<'a, State> {
+        let until = Instant::now() + settings.starve_timeout.into();
+        while !state.audio.flushing && state.may_end_before(buffer) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                // Once is enough.
+                state.out.unbound = true;
+                break;
+            }
+            state = self.wait_for(state, left);
+        }
+        state
+    }
+
+    /// What of a buffer of music lies in a segment: all of it is the buffer itself.
+    fn clipped(&self, buffer: gst::Buffer, segment: &Segment) -> Option<gst::Buffer> {
+        let (Some(pts), Some(duration)) = (buffer.pts(), buffer.duration()) else {
+            return Some(buffer);
+        };
+        let inside = segment.start().is_none_or(|start| pts >= start)
+            && segment.stop().is_none_or(|stop| pts + duration <= stop);
+        if inside {
+            return Some(buffer);
+        }
+        let caps = self.audio_sink.current_caps()?;
+        let info = gst_audio::AudioInfo::from_caps(&caps).ok()?;
+        gst_audio::audio_buffer_clip(buffer, segment.upcast_ref(), info.rate(), info.bpf())
+    }
+
+    /// Ends the music once.
+    fn end_music(&self) {
+        let is_first = !std::mem::replace(&mut self.state().music_ended, true);
+        if is_first {
+            self.audio_src.push_event(gst::event::Eos::new());
+        }
     }
 
     pub(super) fn audio_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
@@ -210,8 +304,10 @@ impl DtwRetarget {
 
     pub(super) fn audio_event(&self, _pad: &gst::Pad, event: gst::Event) -> bool {
         gst::debug!(CAT, obj = self.audio_sink, "{event:?}");
+        let event = self.from_the_beat(event);
         let kinds = lock(&self.settings).kinds;
         let pad_offset = self.audio_sink.offset();
+        let mut ended = false;
         {
             let mut state = self.state();
             let axis = state.axis;
@@ -226,11 +322,15 @@ impl DtwRetarget {
                     state.audio.flushing = false;
                     state.audio.flushed_by = Some(event.seqnum());
                     state.has_music = false;
+                    state.music_ended = false;
                     state.songs.clear();
                     state.flushed(1);
                     state.restart();
                 }
-                gst::EventView::StreamStart(_) => state.audio.new_stream(),
+                gst::EventView::StreamStart(_) => {
+                    state.audio.new_stream();
+                    state.music_ended = false;
+                }
                 gst::EventView::Segment(segment) => {
                     let segment = segment.segment().downcast_ref::<gst::ClockTime>();
                     state.music_begins(segment.cloned(), event.seqnum());
@@ -239,13 +339,45 @@ impl DtwRetarget {
                     let (pts, duration) = gap.get();
                     state.music_came(Some(pts), duration);
                 }
-                gst::EventView::Eos(_) => state.audio.eos = true,
+                gst::EventView::Eos(_) => {
+                    state.audio.eos = true;
+                    ended = std::mem::replace(&mut state.music_ended, true);
+                }
                 _ => (),
             }
             self.kick(&mut state);
         }
+        if ended {
+            return true;
+        }
         // A pad that is not linked yet keeps what a stream begins with.
         let is_linked = self.audio_src.is_linked();
         self.audio_src.push_event(event) || !is_linked
+    }
+
+    /// A segment of the music, which begins where the output does.
+    fn from_the_beat(&self, event: gst::Event) -> gst::Event {
+        let begins = self.state().begins;
+        let gst::EventView::Segment(view) = event.view() else {
+            return event;
+        };
+        let Some(segment) = view.segment().downcast_ref::<gst::ClockTime>() else {
+            return event;
+        };
+        let time = gst::ClockTime::from_nseconds((begins * 1e9).round() as u64);
+        let start = segment.position_from_stream_time(time);
+        let Some(start) = start.filter(|start| {
+            segment.rate() > 0.0 && segment.start().is_some_and(|before| *start > before)
+        }) else {
+            return event;
+        };
+        let mut segment = segment.clone();
+        segment.set_start(start);
+        segment.set_time(time);
+        segment.set_position(start);
+        gst::event::Segment::builder(&segment)
+            .seqnum(event.seqnum())
+            .running_time_offset(event.running_time_offset())
+            .build()
     }
 }

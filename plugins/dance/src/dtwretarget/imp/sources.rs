@@ -30,14 +30,15 @@ impl DtwRetarget {
     /// video to the one that is shown there.
     pub(super) fn seek(&self, event: gst::Event) -> bool {
         let seqnum = event.seqnum();
-        let map = {
+        let (map, goes_round) = {
             let state = self.state();
             if let Some((last, result)) = state.last_seek
                 && last == seqnum
             {
                 return result;
             }
-            state.map.clone()
+            // What goes round is read from its beginning, wherever it is to go on.
+            (state.map.clone(), state.rounds.is_some())
         };
         let both = self.audio_sink.is_linked() && self.video_sink.is_linked();
         {
@@ -61,6 +62,7 @@ impl DtwRetarget {
                 && rate > 0.0
             {
                 let there = map.at(start.nseconds() as f64 * 1e-9).max(0.0);
+                let there = if goes_round { 0.0 } else { there };
                 let there = gst::ClockTime::from_nseconds((there * 1e9).round() as u64);
                 gst::info!(CAT, imp = self, "seek: music to {start}, video to {there}");
                 moved = gst::event::Seek::builder(
