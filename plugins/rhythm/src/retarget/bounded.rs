@@ -298,7 +298,9 @@ mod tests {
             limits: Limits::default(),
             tempo: 1.0,
             start: 0.0,
+            own: 1.0,
             period: 0.5,
+            beat: 0.5,
             cells: Vec::new(),
             firsts: Vec::new(),
         };

@@ -1,7 +1,7 @@
 //! What comes in at the sink pads.
 
 use std::sync::MutexGuard;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -257,7 +257,8 @@ impl DtwRetarget {
         buffer: &gst::BufferRef,
         settings: &Settings,
     ) -> MutexGuard<'a, State> {
-        let until = Instant::now() + settings.starve_timeout.into();
+        let timeout: Duration = settings.starve_timeout.into();
+        let until = Instant::now() + timeout;
         while !state.audio.flushing && state.may_end_before(buffer) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
