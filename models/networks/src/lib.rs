@@ -7,6 +7,7 @@
 //! Nothing here needs a native library, and any test gets a small model from [`card::model`].
 
 pub mod card;
+pub mod dabgen;
 pub mod flow;
 pub mod layers;
 pub mod mudar;

@@ -24,6 +24,9 @@ pub enum Numbers {
     Float32,
     /// float16 where that is safe; inputs and outputs stay float32.
     Float16,
+    /// float16 weights, everything computed in float32: half the file, no faster.
+    #[value(name = "float16-weights")]
+    Float16Weights,
     /// int8 weights and uint8 activations in convolutions and matrix products.
     Int8,
 }
@@ -34,6 +37,7 @@ impl Numbers {
         match self {
             Self::Float32 => "float32",
             Self::Float16 => "float16",
+            Self::Float16Weights => "float16 weights",
             Self::Int8 => "int8",
         }
     }
@@ -82,6 +86,7 @@ pub fn export<T: Task>(
     let graph = match numbers {
         Numbers::Float32 => recorded.graph.clone(),
         Numbers::Float16 => convert::float16(&recorded)?,
+        Numbers::Float16Weights => convert::float16_weights(&recorded)?,
         Numbers::Int8 => {
             let batches = batches(task, Split::Validation)?;
             convert::int8(&recorded, &runtime::calibrate(&recorded, &batches)?)?

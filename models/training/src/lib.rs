@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod commands;
 pub mod config;
 pub mod curve;
+pub mod dabgen;
 pub mod export;
 pub mod flow;
 pub mod mudar;

@@ -9,6 +9,7 @@ use dance_training::commands::audio::Preview;
 use dance_training::commands::corpus;
 use dance_training::commands::report::Report;
 use dance_training::config;
+use dance_training::dabgen::{Generate, data as dabgen_data, eval as dabgen_eval};
 use dance_training::export::{self, Numbers};
 use dance_training::flow::resize::Resize;
 use dance_training::flow::{FlowTask, eval as flow_eval, preview as flow_preview};
@@ -46,6 +47,9 @@ enum Command {
     /// The joint network of music and dance.
     #[command(subcommand)]
     Mudar(Mudar),
+    /// Dance motion out of music.
+    #[command(subcommand)]
+    Dabgen(Dabgen),
     /// Write a trained network as ONNX, with its model card beside it.
     Export(Export),
     /// Measure a checkpoint or an exported network.
@@ -107,11 +111,22 @@ enum Mudar {
     Eval(mudar::eval::Eval),
 }
 
+#[derive(Subcommand)]
+enum Dabgen {
+    /// Make the songs and dances that the task dabgen learns from.
+    Data(dabgen_data::Data),
+    /// Train the network that makes dance motion.
+    Train(Train),
+    /// Measure dances that an exported network makes.
+    Eval(dabgen_eval::Eval),
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
     Selftest,
     Rhythm,
     Flow,
+    Dabgen,
 }
 
 #[derive(Args)]
@@ -199,15 +214,20 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Mudar(Mudar::Train(args)) => train::<mudar::MudarTask>(&args),
         Command::Mudar(Mudar::Export(export)) => say(&export.run()?),
         Command::Mudar(Mudar::Eval(eval)) => say(&eval.run()?),
+        Command::Dabgen(Dabgen::Data(data)) => say(&data.run()?),
+        Command::Dabgen(Dabgen::Eval(eval)) => say(&eval.run()?),
+        Command::Dabgen(Dabgen::Train(args)) => train::<Generate>(&args),
         Command::Export(args) => match args.task {
             Name::Selftest => export::<SelfTest>(&args),
             Name::Rhythm => export::<RhythmTask>(&args),
             Name::Flow => export::<FlowTask>(&args),
+            Name::Dabgen => export::<Generate>(&args),
         },
         Command::Eval(args) => match args.task {
             Name::Selftest => eval::<SelfTest>(&args),
             Name::Rhythm => eval::<RhythmTask>(&args),
             Name::Flow => eval::<FlowTask>(&args),
+            Name::Dabgen => eval::<Generate>(&args),
         },
         Command::Card { model } => {
             let card = export::read_card(&model)?;

@@ -169,6 +169,26 @@ fn onnx_runtime_takes_every_graph_in_every_number() {
     assert!(run.0.is_empty(), "{}", run.0.join("\n"));
 }
 
+#[test]
+#[ignore = "needs ONNX Runtime: run models/training/parity.sh"]
+fn weights_in_float16_halve_a_file_and_hardly_change_what_it_says() {
+    let network = Small {
+        channels: 32,
+        hidden: 96,
+    };
+    let recorded = onnx::record(&network, Weights::Seeded(1)).unwrap();
+    let half = convert::float16_weights(&recorded).unwrap();
+    let bytes = [&recorded.graph, &half].map(|graph| onnx::encode(graph, &BTreeMap::new()));
+    assert!(2 * bytes[1].len() < bytes[0].len() + 16_000);
+    let [mut whole, mut half] = bytes.map(|bytes| Graph::load(&bytes).unwrap());
+    for extents in extents() {
+        let inputs = inputs(&network, &extents);
+        let outputs = whole.run(&inputs).unwrap();
+        let lost = runtime::compare(&outputs, &half.run(&inputs).unwrap()).unwrap();
+        assert!(lost.relative > 0.0 && lost.relative < 2e-3, "{lost:?}");
+    }
+}
+
 /// Runs a network in float32, float16 and int8.
 fn numbers<N: Network>(network: &N) -> anyhow::Result<()> {
     let name = network.name();

@@ -15,8 +15,9 @@ use dance_networks::network::{Array, Network, check_outputs};
 use dance_networks::onnx;
 use dance_networks::ops::Ops;
 use dance_networks::selftest::Small;
-use dance_networks::weights::Weights;
+use dance_networks::weights::{self, Stored, Weights};
 use dance_training::config::{self, Precision};
+use dance_training::dabgen;
 use dance_training::flow::Settings;
 use dance_training::mudar;
 use dance_training::runtime::{self, Difference, Graph};
@@ -137,6 +138,60 @@ fn the_joint_network_is_the_same_in_both() {
             assert!(difference.max <= 1e-4, "{difference:?}");
         }
     }
+}
+
+#[test]
+#[ignore = "needs ONNX Runtime: run models/training/parity.sh"]
+fn the_network_of_dance_motion_is_the_same_in_both() {
+    let text = include_str!("../config/dabgen-motion.toml");
+    let network = config::parse::<dabgen::Settings>(text)
+        .unwrap()
+        .task
+        .network;
+    // Before training its last layers are silent: with these weights they are not.
+    let extents = BTreeMap::from([("batch".to_owned(), 2)]);
+    let inputs = inputs(&network, &extents);
+    let torch = Torch::new(Device::Cpu, Precision::Float32, Weights::Seeded(SEED));
+    let values: Vec<_> = network
+        .inputs()
+        .iter()
+        .map(|port| torch.tensor(&inputs[&port.name]).unwrap())
+        .collect();
+    network.forward(&Scope::root(&torch), &values).unwrap();
+    let stored: Stored = torch
+        .weights()
+        .iter()
+        .map(|(path, weight)| {
+            let mut array = download(weight).unwrap();
+            let mut rng = weights::rng(SEED, path);
+            for (x, by) in array
+                .iter_mut()
+                .zip(weights::normal(&mut rng, weight.numel()))
+            {
+                *x += 0.02 * by;
+            }
+            (path.clone(), array)
+        })
+        .collect();
+    let torch = Torch::new(
+        Device::Cpu,
+        Precision::Float32,
+        Weights::Stored(stored.clone()),
+    );
+    let outputs = network.forward(&Scope::root(&torch), &values).unwrap();
+    check_outputs(&torch, &network.outputs(), &outputs).unwrap();
+    let reference: BTreeMap<String, ArrayD<f32>> = network
+        .outputs()
+        .iter()
+        .zip(&outputs)
+        .map(|(port, output)| (port.name.clone(), download(output).unwrap()))
+        .collect();
+    assert!(reference.values().all(|y| y.iter().any(|x| x.abs() > 0.01)));
+    let recorded = onnx::record(&network, Weights::Stored(stored)).unwrap();
+    let mut graph = Graph::load(&onnx::encode(&recorded.graph, &BTreeMap::new())).unwrap();
+    let difference = runtime::compare(&reference, &graph.run(&inputs).unwrap()).unwrap();
+    println!("{}: {:.1e}", network.name(), difference.max);
+    assert!(difference.max <= 1e-4, "{difference:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod feature;
 pub mod mel;
 pub mod metrics;
 pub mod motion;
+pub mod motion_diffusion;
 pub mod network;
 pub mod onset;
 pub mod resample;

@@ -33,6 +33,8 @@ pub mod mocap;
 pub mod motion;
 pub mod moves;
 pub mod music;
+pub mod performance;
+pub mod performances;
 pub mod pulse;
 pub mod raster;
 pub mod recordings;
@@ -43,6 +45,7 @@ pub mod splits;
 pub mod springs;
 pub mod stage;
 pub mod wardrobe;
+pub mod window;
 
 pub use clip::{Clip, Frames, Info, Lock};
 pub use scene::Scene;

@@ -81,6 +81,26 @@ impl Pulse {
         }
     }
 
+    /// The instants of its whole beats, and the number of one that begins a bar with the beats in
+    /// a bar: what [`restored`](Self::restored) takes.
+    pub fn parts(&self) -> (&[f64], [i64; 2]) {
+        (&self.times, [self.bar.0, self.bar.1])
+    }
+
+    /// From [`parts`](Self::parts). None where the instants do not ascend, or a bar has no beats.
+    pub fn restored(times: Vec<f64>, [first, meter]: [i64; 2]) -> Option<Self> {
+        let ascends = times.len() > 1 && times.windows(2).all(|w| w[0] < w[1]);
+        (ascends && meter > 0).then_some(Self {
+            times,
+            bar: (first, meter),
+        })
+    }
+
+    /// Beats since the first known downbeat, and beats in a bar.
+    pub fn in_bars(&self, time: f64) -> (f64, f64) {
+        (self.position(time) - self.bar.0 as f64, self.bar.1 as f64)
+    }
+
     /// Seconds of a beat, the median.
     pub fn period(&self) -> f64 {
         let mut gaps: Vec<f64> = self.times.windows(2).map(|w| w[1] - w[0]).collect();

@@ -39,7 +39,7 @@ pub struct Scene {
 }
 
 /// Seeds of things that are the same in every clip.
-const PEOPLE: u64 = 0x7065_6f70_6c65;
+pub(super) const PEOPLE: u64 = 0x7065_6f70_6c65;
 
 impl Scene {
     pub(super) fn new(sources: &Sources, index: u64) -> Result<Self, Error> {
@@ -263,7 +263,12 @@ impl Scene {
 }
 
 /// A genre that suits the song mostly, of those that are danced to it.
-fn genre(sources: &Sources, number: u64, song: &Song, random: &mut Random) -> Result<usize, Error> {
+pub(super) fn genre(
+    sources: &Sources,
+    number: u64,
+    song: &Song,
+    random: &mut Random,
+) -> Result<usize, Error> {
     let genres = genres::shipped()?;
     let weight = |g: usize| {
         if song.style.is_empty() || genres[g].music.contains(&song.style) {
@@ -288,7 +293,7 @@ fn genre(sources: &Sources, number: u64, song: &Song, random: &mut Random) -> Re
 }
 
 /// Whether the dance follows the music, and the beats that it follows, in the clip's time.
-fn lock(
+pub(super) fn lock(
     sources: &Sources,
     song: &Song,
     [number, other]: [u64; 2],
@@ -317,7 +322,7 @@ fn lock(
     })
 }
 
-fn motion(
+pub(super) fn motion(
     sources: &Sources,
     genre: usize,
     pulse: &Pulse,

@@ -15,13 +15,13 @@ use ndarray::{Axis, s};
 use std::path::Path;
 
 /// Small clips of capsule figures to the test band.
-struct Small {
+pub(super) struct Small {
     // Its folder is there as long as it is.
     _sounds: Fixture,
-    corpus: Corpus,
+    pub(super) corpus: Corpus,
 }
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     Config {
         seed: 7,
         picture: Picture {
@@ -51,7 +51,7 @@ fn config() -> Config {
     }
 }
 
-fn small(config: Config, share: Share) -> Small {
+pub(super) fn small(config: Config, share: Share) -> Small {
     let sounds = Fixture::new();
     let mut band = sounds.config();
     band.seconds = config.music.seconds;
