@@ -493,3 +493,7 @@ impl MudarTask {
         g.scale(&g.mean_all(&sum)?, 2f32.powf(settings.gamma))
     }
 }
+
+#[cfg(test)]
+#[path = "task_tests.rs"]
+mod tests;
