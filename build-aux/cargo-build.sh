@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
 # Runs cargo for meson: builds the plugin, copies what was built to where meson wants it, and
 # hands over cargo's own list of sources as the depfile.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # Draws docs/images/calibration.png: how often a beat of a given confidence is right.
 #
 # usage: docs/calibration.sh FOLDER...

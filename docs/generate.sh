@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # Writes a page for each element, from the head of its source and from what gst-inspect-1.0 says,
 # and the list of elements, plugin.md.
 #

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Prints the beats of a file or URI, as the elements report them on the bus.
 //!
 //! ```sh

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 /* Prints the marks that ride on the buffers of a file, read from the meta GstRhythmMeta.
  *
  * It needs GStreamer's headers only, and the plugin in GST_PLUGIN_PATH when it runs:

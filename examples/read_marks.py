@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MPL-2.0
 """Prints the marks that ride on the buffers of a file, read from the meta GstRhythmMeta.
 
 usage: read_marks.py FILE-OR-URI

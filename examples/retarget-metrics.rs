@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Tells how the beats of a dance lie on those of a song, before and after `dtwretarget`.
 //!
 //! ```sh

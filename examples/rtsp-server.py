@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MPL-2.0
 """An RTSP server that plays a song with its beats: audio, and the marks as KLV (SMPTE 336) beside it.
 
 usage: rtsp-server.py SONG [PORT]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MPL-2.0
 # shellcheck shell=bash
 # Variables are set here for the scripts that source this file, and caps hold commas.
 # shellcheck disable=SC2034,SC2054

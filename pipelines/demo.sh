@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # The whole of it on one piece of music: what is missing is installed, the plugin is built, ONNX
 # Runtime is fetched for its model, and MEDIA comes out with the beat overlay.
 #

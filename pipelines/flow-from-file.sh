@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # File in, mp4 out: the picture of MEDIA with the flow rose, and beside it how it moves, in colours.
 #
 # usage: pipelines/flow-from-file.sh MEDIA MP4

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # File in, marks out: the onsets, beats and downbeats of MEDIA with their instants.
 #
 # usage: pipelines/marks-from-file.sh MEDIA [MARKS]

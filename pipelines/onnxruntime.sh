@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
 # Fetches ONNX Runtime from its PyPI wheel, by pinned version and hash, and prints the path of its shared library:
 #
 #     export ORT_DYLIB_PATH=$(pipelines/onnxruntime.sh)

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # File in, mp4 out: MEDIA with the beat overlay on its picture, or on its spectrum where it has none.
 #
 # usage: pipelines/overlay-from-file.sh MEDIA MP4 [MARKS]

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # Microphone in, window out: the camera's picture with the beat overlay, in time with what is heard.
 #
 # usage: pipelines/overlay-live.sh [MARKS]

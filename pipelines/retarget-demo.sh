@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # A dance and a song in, a movie out that shows the dance as it was beside the dance retimed onto the song, with the beats
 # that are seen in each and those that are heard.
 #

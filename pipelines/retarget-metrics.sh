@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # How well a retimed video lies on its song: beats are seen anew in what came out, and heard in the song.
 #
 # usage: pipelines/retarget-metrics.sh VIDEO SONG RETARGETED [PATH]

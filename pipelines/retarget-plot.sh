@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # Draws a path of dtwretarget: the marks of dance and song, which instant of the dance is shown when, and at what speed.
 #
 # usage: pipelines/retarget-plot.sh PATH PNG

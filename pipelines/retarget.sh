@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # A dance and a song in, mp4 out: the dance retimed so that its beats fall on those of the song.
 #
 # usage: pipelines/retarget.sh VIDEO SONG MP4 [PATH]

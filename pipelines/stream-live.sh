@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # Live sound and picture in, a live stream with the beat overlay out.
 #
 # usage: pipelines/stream-live.sh LOCATION

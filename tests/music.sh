@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
 # Makes the music the beat tracker is measured on: Debian's LMMS demo projects and Frets on Fire
 # songs, as 44.1 kHz WAV files beside their beat grids (tests/data/beat_grids). The audio is not
 # ours to carry, so it is rendered into a cache folder outside the repository:

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
 # Sets this project's figures beside those of its peers, on the same audio in the same run.
 #
 #   tests/peers.sh [onsets]

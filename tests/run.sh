@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # All tests. Installs the Debian packages that are missing, says what it runs, goes on after a
 # failure, and ends with the counts and an exit status that agree.
 #

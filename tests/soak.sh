@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
 # The live overlay at 1080p30 for a while: the share of one core it takes, and dropped frames.
 #
 # usage: tests/soak.sh [SECONDS]

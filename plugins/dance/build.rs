@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Tells the plugin its version, release date and commit.
 
 fn main() {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MPL-2.0
 """The Python half of peers.sh: scores and times onset detectors on exported clips.
 
   onsets.py make CLIPS WAV      ten minutes of stereo from the clips at 44.1 kHz

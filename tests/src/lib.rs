@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Workspace-level tests and the material they share.
 
 pub mod network;

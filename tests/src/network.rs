@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A rhythm model, run without GStreamer, for the programs that measure.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 /* Links libgstdance.a, registers the plugin by hand and makes each of its elements.
  *
  * This is all that an application needs that ships without plugin files, as on phones or in a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MPL-2.0
 """Cuts a font down to ASCII with tabular digits: subset-font.py SOURCE.otf RESULT.otf"""
 
 import sys

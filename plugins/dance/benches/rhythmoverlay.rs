@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What a frame costs in `rhythmoverlay`, with eight onsets and two beats a second:
 //! drawn and attached as a meta (`attach`), or drawn and blended into the picture (`blend`).
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Writes one frame of the overlay as a PNG, to look at it over any picture.
 //!
 //! ```console

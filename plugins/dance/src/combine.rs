@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Elements of two branches: the media of the main one waits in a queue for what the other one says, and a task of the
 //! source pad sends it on.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Media and the marks found in it, on their way downstream: the delay line of `aligned` mode, and what the other modes
 //! do in its place.
 

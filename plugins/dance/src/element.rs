@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What every element declares, without the ceremony.
 
 use gst::glib;

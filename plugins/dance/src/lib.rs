@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! GStreamer elements that detect the rhythm of music and of dancing, align the two, and show both.
 //!
 //! Loading the plugin registers elements and the meta, and does nothing else.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Structures in custom metas of buffers and in events, which consumers in any language can read.
 
 use std::sync::LazyLock;

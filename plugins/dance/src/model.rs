@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Models for elements: what the user may say about them, where they are found, how they are loaded, and what is said
 //! on the bus meanwhile.
 

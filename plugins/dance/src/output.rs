@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Files that elements write.
 
 use std::fs::File;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Pads whose functions are methods of their element, called under a guard: a panic is posted as an error of the element
 //! and answered with a refusal, as is every call after it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The properties of an element, as one list of rows.
 //!
 //! A row says everything about a property: its text, when it may be set, which field of the settings it is, and its range;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Sticky events that a flush would lose.
 
 use gst::prelude::*;

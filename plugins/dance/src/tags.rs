@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Tags of a stream that an element adds the tempo to.
 
 /// The stream's own tags and the tempo: a pad keeps one list of them, so that each is sent with the other.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `dtwretarget`: which frame is shown at which instant of the music.
 
 // Helpers fail a test as it does itself.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The element contract of `hoofflow`, clause by clause.
 //!
 //! The models are of the real interface, written here by `dance-networks`, with a rule instead of

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `markcombiner`: which buffer carries which mark, and what waits for what.
 
 // Helpers fail a test as it does itself.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `marknetsink`: what leaves, when it leaves, and what happens when the other end does not do its part.
 
 // Helpers fail a test as it does itself.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `marksink`: what it writes, and how it fails.
 
 // Helpers fail a test as it does itself.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The public interface in metas and events: what is written is read, and what cannot be read is named.
 
 // Helpers fail a test as it does itself.

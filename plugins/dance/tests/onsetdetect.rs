@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The element contract of `onsetdetect`, clause by clause.
 
 // Helpers fail a test as it does itself.

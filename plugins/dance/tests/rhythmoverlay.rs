@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `rhythmoverlay` against its contract: what is drawn, where, on which frame, and what is not.
 
 // Helpers of tests are tests to clippy only inside of them.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The element contract of `rhythmtag`, clause by clause, on synthetic motion.
 
 // Helpers fail a test as it does itself.

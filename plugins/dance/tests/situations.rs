@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Situations of real files, players and programmes, each with what must come of it; `docs/tested-with.md` lists them.
 
 // Helpers fail a test as it does itself.

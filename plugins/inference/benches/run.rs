@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What a run costs beside the network: a graph of two nodes on three numbers, with state.
 //!
 //! `cargo bench -p dance-inference` (fetches ONNX Runtime unless `ORT_DYLIB_PATH` names one).

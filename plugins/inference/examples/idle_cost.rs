@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What a small model costs that runs six times a second: the processor time of this process, with
 //! the defaults of ONNX Runtime and with ours, a few seconds each.
 //!

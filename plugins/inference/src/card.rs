@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Model cards: what a model is, in a form that people read and elements run on.
 //!
 //! A model `NAME.onnx` has its card beside it, `NAME.toml`. What an element needs at run time

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The one error type: each message says what was found, where, and what was needed.
 
 use std::path::PathBuf;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! ONNX models for streaming media: found, checked, and run as the user asked or not at all.
 //!
 //! This crate stands between an element and [ONNX Runtime](https://onnxruntime.ai). It knows

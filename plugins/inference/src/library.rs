@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Finds the shared library of ONNX Runtime and makes sure that it is new enough, before `ort` sees
 //! it.
 

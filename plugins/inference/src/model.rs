@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Models: a file, checked against its card and its task, and a session to run it with.
 
 use std::{

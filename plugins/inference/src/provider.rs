@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Execution providers: what runs the nodes of a graph.
 
 use std::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Lists of execution providers as a user names them, and where the nodes of a graph really went.
 
 use std::{fmt, str::FromStr};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The one ONNX Runtime of the process, and its log.
 
 use std::{

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Sessions: made as the user asked or not at all, and shared by everybody who asked for the same.
 
 use std::{

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Running a model again and again: tensors bound once, state carried from run to run.
 
 use std::{collections::BTreeSet, sync::Arc};

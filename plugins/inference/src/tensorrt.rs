@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Where the engines that TensorRT builds are kept.
 //!
 //! Building takes minutes and its result fits one graph, one ONNX Runtime, one TensorRT and one

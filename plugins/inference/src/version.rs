@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Versions of ONNX Runtime, and what can be wrong with a library of it.
 
 use std::{fmt, str::FromStr};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Loading and unloading a model again and again costs no memory that stays. A process of its own,
 //! whose memory nothing else moves.
 #![cfg(target_os = "linux")]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A process that used ONNX Runtime ends with the exit code it chose, whatever it still holds.
 #![allow(
     clippy::exit,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Finding ONNX Runtime: in order, and with errors that say what was found, where, and what was
 //! needed.
 #![allow(

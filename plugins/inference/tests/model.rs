@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Models on the processor: loaded, checked, shared, run, carried from run to run; and every way
 //! this can fail.
 #![allow(

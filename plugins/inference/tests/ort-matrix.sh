@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
 # Runs the tests of this crate with one ONNX Runtime of every minor version that is pinned, from the oldest allowed to
 # the newest, and says which passed. The exit tests among them check that a process ends with its own exit code.
 #

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Speed of the beat trackers on one thread, over a minute of the onset function, and of onsets and
 //! beats together over a minute of stereo at 44.1 kHz, downmix included.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What motion costs beside the network: one frame of 256 × 256 pixels, of which networks give a
 //! flow of a quarter.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Speed of the onset detector on one thread: a minute of stereo at 44.1 kHz, downmix included.
 //!
 //! `cargo bench -p dance-rhythm --bench onset`: times real time is 60 s over the time shown.

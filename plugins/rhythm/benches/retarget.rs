@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Speed of the alignment of an hour of dance (two beats a second, unsteady, some missing) with an
 //! hour of music, and of one step of the planner of live streams.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The time of seeing visual beats, for each frame and for a whole of ten minutes.
 
 use std::hint::black_box;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Onsets, beats and tempo of one stream of audio, in one object.
 
 use crate::conceal::Concealer;

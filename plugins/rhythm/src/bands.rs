@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A coarse spectrum for lights: 16 bands, level and strongest frequency, 50 times a second.
 
 use crate::spectrum::{Framer, Spectrum, fft_friendly, hann};

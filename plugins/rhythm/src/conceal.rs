@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Concealment of lost samples.
 
 /// Fills in for samples that were lost, so that neither the loss nor what follows it is an onset.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The input of the network in the paper MuDaR (section 4.1): 514 values a frame.
 
 use ndarray::{Array2, Axis};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The rhythm of music and of dance as plain signal processing.
 //!
 //! Plain arrays in, plain values out: this crate knows neither GStreamer nor ONNX Runtime.

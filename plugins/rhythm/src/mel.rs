@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Mel spectrogram and decibels, equal to librosa's with its defaults.
 //!
 //! Power spectra of centred Hann windows (zeros beyond both ends), mel bands after M. Slaney's

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The interface to a neural network: its input features and its output activations.
 //!
 //! The network itself lives elsewhere: this crate makes its features and follows its activations,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Sample-rate conversion of a mono stream, for what must run at a rate of its own.
 //!
 //! A windowed sinc (rubato, 256 taps, Blackman-Harris), not soxr as in `librosa.load`: the two

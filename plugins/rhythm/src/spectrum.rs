@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Windowed spectra of a stream: framing at a fractional hop, windows, the real FFT.
 
 use std::f64::consts::{PI, TAU};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Local autocorrelation of an onset envelope: the tempogram, equal to librosa's.
 //!
 //! P. Grosche, M. Müller, F. Kurth, "Cyclic tempogram", ICASSP 2010 (the autocorrelation kind).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Detecting onsets and tracking beats allocate nothing once a detector or a tracker is made. A
 //! test binary of its own, because it replaces the allocator.
 // The helpers of a test may stop it, as the test itself may.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Beats of whole songs, from samples to beats.
 // The helpers of a test may stop it, as the test itself may.
 #![allow(clippy::unwrap_used)]

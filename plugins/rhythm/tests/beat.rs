@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The beat trackers on onset functions whose beats are known.
 // The helpers of a test may stop it, as the test itself may.
 #![allow(clippy::unwrap_used)]

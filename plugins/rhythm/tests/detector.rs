@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What every method of the onset detector promises: see `dance_rhythm::onset::Detector`.
 // The helpers of a test may stop it, as the test itself may.
 #![allow(clippy::unwrap_used)]

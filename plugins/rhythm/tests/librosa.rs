@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Parity with librosa 0.11 on fixtures that `make_librosa_fixtures.py` made.
 //!
 //! "Within 1e-4" is absolute where values are at most 1, and relative to the array's largest value

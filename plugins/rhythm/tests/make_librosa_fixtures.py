@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MPL-2.0
 """Makes the fixtures of librosa.rs with librosa 0.11: python3 make_librosa_fixtures.py
 
 Two short signals as 16-bit WAV (drum-like bursts, a gliding tone, a chord, a pause) and what

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Scores the beat trackers and prints the tables.
 //!
 //! ```text

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Measures the pictures that `dtwretarget` makes between two frames: every other frame of a clip is left out, made again
 //! half-way between its neighbours, and compared with what it was.
 //!

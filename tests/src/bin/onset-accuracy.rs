@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Scores the onset detector on the synthetic set, whose truth is exact, and prints the tables.
 //!
 //! ```text

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Hears the onsets of a 16-bit WAV file on one thread and prints them, one a line: what
 //! `tests/peers.sh` times. Reading and the downmix are part of it.
 #![allow(clippy::print_stdout, clippy::print_stderr)]

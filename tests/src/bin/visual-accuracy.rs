@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Scores the visual beats on clips of the dance corpus, whose flow and beats are exact, and prints the tables.
 //!
 //! ```text

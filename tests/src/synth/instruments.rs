@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The instruments: each renders one dry note as mono samples, deterministic by its generator.
 
 use std::f64::consts::{PI, TAU};

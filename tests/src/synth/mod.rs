@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Synthetic music with exact truth: the onsets, beats and downbeats of every clip are known.
 //!
 //! **What an onset is.** Not the note-on: each note is rendered dry and alone, its envelope is

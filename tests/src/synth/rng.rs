@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A random sequence that stays the same for ever: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
 //!
 //! Ready-made generators reserve the right to change their sequences between versions, and with

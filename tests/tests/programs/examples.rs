@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The applications in `examples/`, run on a metronome.
 
 use std::process::Command;

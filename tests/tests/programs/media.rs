@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The scripts on what real people have: phone videos, odd formats, silence, services without a home.
 
 use std::path::Path;

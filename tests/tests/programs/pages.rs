@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The pipelines in `docs/` and `README.md` do what they are printed for: they run.
 
 use std::path::Path;

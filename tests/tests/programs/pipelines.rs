@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The scripts in `pipelines/`, each run as a user would run it, on music whose truth is known.
 
 use std::path::Path;

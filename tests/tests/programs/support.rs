@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The built plugin, music to hear, and runs.
 
 use std::path::{Path, PathBuf};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `mudar export`: the three graphs of the joint network, with their cards.
 
 use std::path::{Path, PathBuf};

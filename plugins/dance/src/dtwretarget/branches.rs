@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What is known of the two branches.
 
 use std::collections::VecDeque;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Where in the video the output is.
 
 use dance_rhythm::retarget::{Limits, Mark, Options, Planner, Rounds, TimeMap, plan};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The frames of a dance that goes round, kept on the disk.
 
 use std::fs::File;

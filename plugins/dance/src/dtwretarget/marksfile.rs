@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Marks of both sides from a file of JSON lines.
 
 use std::fs::File;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `dtwretarget` moves dancing onto music: it retimes a video so that visual beats fall on musical ones.
 //!
 //! The music is the master. What comes in at `audio_sink` goes out at `audio_src` untouched, the very buffers. What comes in

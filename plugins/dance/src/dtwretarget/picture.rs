@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Pictures between two frames.
 
 use gst_video::prelude::*;

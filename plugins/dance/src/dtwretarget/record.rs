@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What became of the video: figures for `stats`, and the path as JSON.
 
 use serde::Serialize;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Pictures between two frames, moved along the flow from one to the other.
 //!
 //! Each place of the picture is shown where what is there moves along a vector that the flow of either frame leads through

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The meta `GstHoofMeta`: what the motion of a picture is, from `hoofflow` to whoever follows it.
 //!
 //! A consumer in any language reads it with `gst_buffer_get_custom_meta (buffer, "GstHoofMeta")`. Its structure has the

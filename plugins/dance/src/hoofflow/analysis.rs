@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The analysis: from pictures to their motion, in the thread of the video or in one of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The request pad `flow`: the flow as a picture.
 
 use dance_rhythm::motion::{Flow, colour::Wheel};

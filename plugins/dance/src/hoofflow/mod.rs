@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! # hoofflow
 //!
 //! Measures how a picture moves: dense optical flow by a network, and its histogram of orientations.

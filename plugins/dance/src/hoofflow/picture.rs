@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Frames of any format as the small pictures that are analysed.
 
 use gst::glib;

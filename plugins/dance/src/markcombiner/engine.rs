@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What leaves at `src` next, and what it has to wait for.
 
 use std::collections::VecDeque;

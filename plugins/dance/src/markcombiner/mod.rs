@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `markcombiner` carries marks from one branch to the buffers of another.
 //!
 //! The branch on `marks`, as a rule the music behind an `onsetdetect`, is read for its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The marks that wait for the media buffer that covers them.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Which instants a buffer covers, in running time.
 
 use gst::prelude::MulDiv;

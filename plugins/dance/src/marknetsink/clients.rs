@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The clients of the WebSocket server, each bounded in memory, time and what it may say.
 
 use std::io::{self, Read, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! MIDI clock: 24 ticks a quarter, written to a raw port.
 
 use std::fs::{File, OpenOptions};

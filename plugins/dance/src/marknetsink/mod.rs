@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `marknetsink` sends the marks that ride on a stream to lamps, browsers and programs, each at its instant.
 //!
 //! It takes any caps and ends the branch: the buffers themselves are dropped. Marks are read from

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! OBS by obs-websocket 5: an event to every browser source, and a text source with the tempo.
 //!
 //! Written over `tungstenite` and `sha2`, as `obws` would bring an asynchronous runtime into every

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! OS2L: JSON objects over TCP to a lighting program, which is found by DNS-SD where no host is named.
 
 use std::io;

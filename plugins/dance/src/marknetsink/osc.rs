@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Open Sound Control 1.0 over UDP: one message a mark.
 
 use std::collections::VecDeque;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What every protocol is: three small parts, each on its own thread, so that none waits for another.
 
 use std::io::{self, Read, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Sends each event at its instant, over a connection that is opened again when it is lost.
 //!
 //! Two threads, so that none waits for another: the *timer* waits on the pipeline's clock and sends,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What became of the marks, and how late they left.
 
 use std::collections::VecDeque;

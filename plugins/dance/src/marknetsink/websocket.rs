@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A WebSocket server: marks as JSON to every client, and the page that shows them.
 //!
 //! One thread reads from all clients and another writes to them, both without waiting, so that

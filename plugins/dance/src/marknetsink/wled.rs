@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! WLED's audio sync, version 2: datagrams of 44 bytes to every lamp of a network at once.
 
 use std::io;

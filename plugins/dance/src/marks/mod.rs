@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Marks: the plugin's public interface, the same fields in buffer meta, bus message, event and file.
 //!
 //! A mark is one rhythmic event: an onset, a beat, a downbeat or a visual beat. A consumer in any

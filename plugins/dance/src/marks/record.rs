@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Marks as records of a text.
 
 use serde::Serialize;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Marks as the documents of video and audio editors, which are written whole.
 
 use std::fmt::Write as _;

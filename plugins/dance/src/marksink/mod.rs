@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `marksink` writes the marks that ride on a stream into a file.
 //!
 //! It takes any caps and ends the branch: the buffers themselves are dropped. Marks are read from

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Marks as a standard MIDI file: beats lie on quarter notes, and the tempo map says when these sound.
 
 use std::io;

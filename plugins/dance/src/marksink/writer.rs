@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Marks as the bytes of each format, and the file they go to.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! From sample counts to buffer timestamps.
 
 use std::collections::VecDeque;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Any raw audio buffer to one channel of f32, on a copy.
 
 use byte_slice_cast::{AsByteSlice as _, AsMutByteSlice as _};

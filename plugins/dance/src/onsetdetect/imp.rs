@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 use std::sync::{Arc, Mutex};
 
 use dance_rhythm::network::{Failure, Network};

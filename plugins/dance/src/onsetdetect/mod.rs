@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! # onsetdetect
 //!
 //! Detects onsets, beats, downbeats and the tempo of music and marks their exact instants.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The network of `method=model`: whether it fits, and how it runs.
 
 use std::path::Path;

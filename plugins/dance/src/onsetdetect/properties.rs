@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The properties, and the settings behind them.
 
 use std::sync::{Arc, LazyLock};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The audio as it is analysed and held back.
 
 use std::sync::LazyLock;

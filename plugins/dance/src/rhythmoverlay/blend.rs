@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Blending into the picture, for downstream that takes no overlay compositions.
 
 use gst::glib;

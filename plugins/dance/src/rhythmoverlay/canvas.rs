@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Shapes and text on a transparent bitmap, in units of the layout.
 
 use std::sync::LazyLock;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What passes the pads, and whether the overlay goes downstream as a meta or into the picture.
 
 use std::sync::LazyLock;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The overlay's widgets, where they stand in a frame, and what of them has to be redrawn.
 //!
 //! Lengths are in units of the layout, of which a picture has 1080 across its shorter side. Each

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `rhythmoverlay` draws rhythm onto video: beat flash, bar counter, tempo and onset strip.
 //!
 //! The marks are those of the meta `GstRhythmMeta` on the video's buffers, where `markcombiner`

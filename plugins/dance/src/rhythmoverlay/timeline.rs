@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What the overlay shows at an instant: the marks put in order of time, and the flashes counted.
 
 use std::collections::VecDeque;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! How the beats of motion lie on those of music.
 
 use std::collections::VecDeque;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! # rhythmtag
 //!
 //! Detects the beats of dancing and marks their exact instants.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The video as it is analysed and held back.
 
 use dance_rhythm::visual::{Beat, DELAY, Detector, Error, Frame, FrameMotion, Tempo};

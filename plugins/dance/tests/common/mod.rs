@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What the tests of elements that handle marks share.
 
 // Helpers fail a test as it does itself, and each test binary uses its share of them.

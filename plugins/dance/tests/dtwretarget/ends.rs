@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Where the output begins and ends, how a dance goes round, and demands that cannot be met.
 
 use gst::prelude::*;

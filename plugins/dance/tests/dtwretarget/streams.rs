@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Streams that are fed pad by pad, so that the test decides what comes when.
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! OBS, played by a server that greets, asks for the password and takes requests as obs-websocket 5
 //! does.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The page in a browser: Chromium without a window, told what to do over its own WebSocket.
 
 use std::io::{BufRead, BufReader};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A stream of marks into `marknetsink`, and what stands at the other end.
 
 use std::net::{TcpListener, TcpStream, UdpSocket};

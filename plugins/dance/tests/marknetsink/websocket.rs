@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The WebSocket server: what clients are told, and what they cannot do.
 
 use std::io::{Read, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Documents of editors: what they say, and that the editors' own libraries read the same.
 
 use std::process::Command;

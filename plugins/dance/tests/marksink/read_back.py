@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MPL-2.0
 """Reads a document of marksink by the library of its format; prints name, seconds and comment as JSON lines.
 
 usage: read_back.py FORMAT FILE FRAMES_PER_SECOND    (exits with 77 where the library is missing)

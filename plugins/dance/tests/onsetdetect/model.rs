@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! `method=model`: what it detects, refused with reasons, and done without where nobody asked for it.
 //!
 //! The models are of the real interface, written here by `dance-networks`, with a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What the tests, the benchmark and the example share: tiny graphs, written here so that no binary
 //! fixture is needed, and the ONNX Runtime they run on.
 #![allow(dead_code, reason = "each of them uses a part")]

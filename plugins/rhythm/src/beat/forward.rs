@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The forward pass: the distribution of the bar pointer given all frames so far.
 
 use std::ops::RangeInclusive;

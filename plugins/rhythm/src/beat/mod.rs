@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Beats, downbeats and tempo from an onset function.
 //!
 //! A hidden Markov model of a pointer that walks through bars: its state is (beat of a bar, tempo,

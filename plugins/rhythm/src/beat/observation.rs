@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The likelihood of a frame of the onset function, given the position in the bar.
 
 use crate::network::Activation;

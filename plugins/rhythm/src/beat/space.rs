@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The states of the bar pointer and how they follow each other.
 //!
 //! F. Krebs, S. Böck, G. Widmer, "An efficient state-space model for joint tempo and meter

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Beats as the stream runs.
 
 use std::ops::RangeInclusive;

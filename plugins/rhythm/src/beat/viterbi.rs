@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Beats of a whole stream.
 
 use super::observation::{Decimator, Exponents, Observation, Position};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! How well the beats of a motion lie on those of a music, against chance.
 //!
 //! Dances move so often that some movement is near any beat: a hit rate means nothing without what

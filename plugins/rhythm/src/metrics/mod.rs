@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! How well events agree with the truth, as mir_eval defines it.
 //!
 //! C. Raffel et al., "mir_eval: A transparent implementation of common MIR metrics", ISMIR 2014;

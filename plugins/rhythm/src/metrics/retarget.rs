@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Smoothness of a retimed video, apart from whether it is aligned with its music.
 
 use super::nearest;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Flow in colours: the wheel of the Middlebury benchmark (Baker et al., "A Database and Evaluation
 //! Methodology for Optical Flow", IJCV 2011). White is still, red is to the right, yellow down,
 //! blue and violet to the left and up.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Where flow means nothing: at a cut, and at a frame that repeats the one before.
 
 /// What lies between two frames.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The motion of a frame as the numbers that the joint network of music and dance takes.
 //!
 //! Speeds are in sides of the analysed square a second, so that neither the frame rate nor the size of the analysis nor

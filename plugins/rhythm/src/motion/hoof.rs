@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The histogram of oriented optical flow: MuDaR equations 3 and 4, after Chaudhry et al., CVPR
 //! 2009.
 

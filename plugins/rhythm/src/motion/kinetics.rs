@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! How fast things move, and how suddenly they stop.
 
 use super::Flow;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Features of dense optical flow: its histogram of orientations ([`hoof`]), its kinematics
 //! ([`kinetics`]), its colours ([`colour`]), where it means nothing ([`cut`]), which part of a picture to
 //! look for it in ([`region`]), and the numbers of it that a network takes ([`descriptor`]).

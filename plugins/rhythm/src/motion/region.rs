@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The part of a picture that moves, to be analysed instead of the whole of it.
 //!
 //! A dancer in a 16:9 picture is small: 70 pixels tall where 1080 rows are squeezed into 256. [`Tracker`] finds the

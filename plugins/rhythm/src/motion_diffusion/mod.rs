@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Dance motion out of music by diffusion: everything but the network.
 //!
 //! A dance is a sequence of *tokens*, each a moment ([`Clock`]): the joints of a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Music as the network hears it: [`VALUES`] numbers for each token.
 
 use super::super::network::{BANDS, FRAME_RATE, LogBands};

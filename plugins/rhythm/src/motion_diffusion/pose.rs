@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Joints in a picture, and tokens.
 //!
 //! A token says how far each joint is from where it is in the reference picture, in sizes of the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! From noise to motion in a few steps.
 
 use rand_chacha::ChaCha8Rng;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! How much noise there is at each of the steps of a diffusion.
 
 /// Steps from motion to noise.

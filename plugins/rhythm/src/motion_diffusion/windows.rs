@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Dances without end, window after window.
 
 use super::sampler::{Denoiser, Settings, noise, sample};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Where within a frame an attack lies: its instant in the time domain.
 
 /// Finds the steepest rise of the energy in the last 55 ms, to a millisecond.

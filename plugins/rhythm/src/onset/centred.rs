@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The methods with centred frames and look-ahead: MuDaR's and librosa's.
 
 use super::librosa;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Onsets and activations by a network, see [`crate::network`].
 
 use super::attack::Locator;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! librosa's `onset_strength` and `onset_detect` with their defaults.
 
 use ndarray::{Array2, Axis};

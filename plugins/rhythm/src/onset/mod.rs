@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Onset functions and onset detection over a stream of mono samples.
 
 pub mod attack;

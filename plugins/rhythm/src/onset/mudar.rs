@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! MuDaR's onset envelope (section 3.1.1, equations 1 and 2), as printed.
 //!
 //! Equation 1: the spectrum of a Hamming window of N samples around sample h·n. Equation 2: the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Picking onsets from an onset function.
 
 use std::collections::VecDeque;

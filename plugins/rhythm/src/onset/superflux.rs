@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! SuperFlux: spectral flux with a maximum-filtered reference on a logarithmic filterbank.
 //!
 //! S. Böck and G. Widmer, "Maximum filter vibrato suppression for onset detection", DAFx 2013.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The bounded alignment: of all chains of pairs (visual mark, audio mark) that go forward on both
 //! sides at speeds inside the limits, the one that brings most marks together, strong ones with
 //! strong ones, at speeds that change little.

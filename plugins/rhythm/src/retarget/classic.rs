@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The three patterns of MuDaR (section 4.4), as printed.
 
 use crate::metrics::matches;

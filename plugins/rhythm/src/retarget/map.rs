@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Time maps: which instant of the source is shown at each instant of the output.
 
 /// The speeds a map may have: seconds of source per second of output.

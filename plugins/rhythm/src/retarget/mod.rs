@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Motion moved onto music: which instant of a video is to be shown at each instant of a song.
 //!
 //! The three patterns of MuDaR (section 4.4; H. Wu et al., 2022) as printed, which pay no heed to

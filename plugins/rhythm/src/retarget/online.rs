@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The alignment of streams that are still coming in: a map that is only ever carried forward.
 
 use super::bounded::{ACCENT, UNSTEADY, square_of_log};

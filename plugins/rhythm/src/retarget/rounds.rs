@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A dance that is shorter than its music: it goes round, forward and backward, and turns on the beat.
 
 use super::{Anchor, Mark, Options, TimeMap, bounded, clean, plan, tempo};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The overall speed: at which the tempo of the dance is that of the music.
 
 use std::f64::consts::TAU;

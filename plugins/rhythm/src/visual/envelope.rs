@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! From frames at any rate to two curves at [`RATE`]: how much moves, and how similar its
 //! directions stay.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Visual rhythm: beats of a motion, where the body comes to rest or turns round, and their tempo.
 //!
 //! What is followed is **stillness**: the share of the picture that moves beside the camera, with

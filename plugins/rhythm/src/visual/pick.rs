@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Picking the instants of rest from the curve of stillness.
 
 use std::collections::VecDeque;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The period of a motion, by the autocorrelation of its stillness.
 
 use super::envelope::RATE;

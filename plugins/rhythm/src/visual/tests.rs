@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 use super::*;
 
 /// Comes to rest every half second, and turns round; `fps` frames a second.

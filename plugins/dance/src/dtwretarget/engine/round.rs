@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! A video that goes round: where it turns, and the pictures of what was shown before.
 
 use super::{Next, Out, State, Step};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! Where the next picture lies in the video, and what is shown there.
 
 use super::{Next, Out, State, Step};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The pads, and what they call.
 
 use gst::subclass::prelude::*;

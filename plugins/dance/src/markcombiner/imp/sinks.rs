@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What comes in at the sink pads.
 
 use std::sync::MutexGuard;

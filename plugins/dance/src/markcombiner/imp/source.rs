@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! What comes back at the source pad.
 
 use gst::prelude::*;
