@@ -139,16 +139,17 @@ file_uri() {
 # first_buffer KIND: whether uridecodebin finds audio or video in the media at uri, as the pipeline
 # will: 0 if so, 1 if not, 2 if nothing came in time. Sets reason to what was said.
 first_buffer() {
-    local _ status
+    local _ status said answered=
     # gst-launch links pads that come late, and can lose the race with their data or wait for ever.
     for _ in 1 2 3; do
         status=0
-        reason=$(timeout "$probe_seconds" gst-launch-1.0 -q uridecodebin uri="$uri" \
+        said=$(timeout "$probe_seconds" gst-launch-1.0 -q uridecodebin uri="$uri" \
             ! "$1/x-raw(ANY)" ! fakesink num-buffers=1 2>&1) || status=$?
         ((status)) || return 0
+        # 124 is that of timeout; an error said in another try tells more.
+        ((status == 124)) || reason=$said answered=yes
     done
-    # That of timeout.
-    ((status != 124)) || return 2
+    [[ -n $answered ]] || return 2
     return 1
 }
 

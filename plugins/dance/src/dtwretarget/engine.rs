@@ -752,7 +752,17 @@ impl State {
             }
             // As streams come, another may follow this one.
             _ if !self.audio.linked || self.axis == Axis::Running => Some(self.end()),
-            End::Music => None,
+            // The last picture stays as long as there is music to show it to.
+            End::Music => {
+                let end = self.songs.front().and_then(|song| song.end);
+                if end.is_some_and(|end| end > step.output + 1e-6) {
+                    None
+                } else if self.audio.eos {
+                    Some(self.end())
+                } else {
+                    Some(Next::Change)
+                }
+            }
             End::Loop => {
                 self.turn_at_the_end(settings);
                 None

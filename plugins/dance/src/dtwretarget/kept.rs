@@ -58,6 +58,11 @@ impl Frames {
         self.kept.last().is_some_and(|last| last.at >= at)
     }
 
+    /// Whether the frame after an instant is there, too.
+    pub(super) fn goes_beyond(&self, at: f64) -> bool {
+        self.kept.last().is_some_and(|last| last.at > at + 1e-9)
+    }
+
     /// The end of the last one.
     pub(super) fn end(&self) -> f64 {
         self.kept.last().map_or(0.0, |last| last.end)

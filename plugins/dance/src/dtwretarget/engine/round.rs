@@ -88,12 +88,12 @@ impl State {
         }
     }
 
-    /// Takes frames in until those up to an instant of the video are kept; what to wait for meanwhile.
+    /// Takes frames in until those around an instant of the video are kept; what to wait for meanwhile.
     fn read_up_to(&mut self, at: f64) -> Option<Next> {
         let is_there = self
             .frames
             .as_ref()
-            .is_some_and(|frames| frames.reaches(at));
+            .is_some_and(|frames| frames.goes_beyond(at));
         if is_there || self.video.side.eos {
             return None;
         }

@@ -306,7 +306,7 @@ impl DtwRetarget {
 
     pub(super) fn audio_event(&self, _pad: &gst::Pad, event: gst::Event) -> bool {
         gst::debug!(CAT, obj = self.audio_sink, "{event:?}");
-        let event = self.from_the_beat(event);
+        let event = self.starting_at_beat(event);
         let kinds = lock(&self.settings).kinds;
         let pad_offset = self.audio_sink.offset();
         let mut ended = false;
@@ -358,7 +358,7 @@ impl DtwRetarget {
     }
 
     /// A segment of the music, which begins where the output does.
-    fn from_the_beat(&self, event: gst::Event) -> gst::Event {
+    fn starting_at_beat(&self, event: gst::Event) -> gst::Event {
         let begins = self.state().begins;
         let gst::EventView::Segment(view) = event.view() else {
             return event;
