@@ -100,7 +100,7 @@ impl Case {
             .iter()
             .map(|&t| song.pose(number, t))
             .collect();
-        let from_reference = index % 2 == 0;
+        let from_reference = index.is_multiple_of(2);
         let reference = if from_reference {
             poses[0]
         } else {
