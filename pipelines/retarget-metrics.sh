@@ -42,8 +42,8 @@ find_media "$retargeted"
 see_beats "$uri" "$scratch/after" || die "could not see the beats of $retargeted"
 figures=("$scratch/song" "$scratch/before" "$scratch/after")
 if [[ -n $path ]]; then
-    length=$(length "$video_uri") && [[ -n $length ]] ||
-        die "could not find out how long $video is"
+    length=$(length "$video_uri") || length=
+    [[ -n $length ]] || die "could not find out how long $video is"
     figures+=("$path" "$length")
 fi
 "$program" "${figures[@]}"
