@@ -82,55 +82,10 @@ pub const NAMES: [&str; BONES] = [
     "r-ball",
 ];
 
-/// Number of joints of the truth.
-pub const JOINTS: usize = 20;
-
-/// Names of the joints of the truth.
-pub const JOINT_NAMES: [&str; JOINTS] = [
-    "pelvis",
-    "chest",
-    "neck",
-    "crown",
-    "l-shoulder",
-    "l-elbow",
-    "l-wrist",
-    "l-fingers",
-    "l-hip",
-    "l-knee",
-    "l-ankle",
-    "l-toes",
-    "r-shoulder",
-    "r-elbow",
-    "r-wrist",
-    "r-fingers",
-    "r-hip",
-    "r-knee",
-    "r-ankle",
-    "r-toes",
-];
-
-/// Lines between joints that draw a stick figure.
-pub const STICKS: [(usize, usize); 19] = [
-    (0, 1),
-    (1, 2),
-    (2, 3),
-    (2, 4),
-    (4, 5),
-    (5, 6),
-    (6, 7),
-    (0, 8),
-    (8, 9),
-    (9, 10),
-    (10, 11),
-    (2, 12),
-    (12, 13),
-    (13, 14),
-    (14, 15),
-    (0, 16),
-    (16, 17),
-    (17, 18),
-    (18, 19),
-];
+/// The joints of the truth, as those of a token of [`motion_diffusion`](dance_rhythm::motion_diffusion): their number,
+/// their names, and the lines between them that draw a stick figure.
+pub use dance_rhythm::motion_diffusion::JOINTS;
+pub use dance_rhythm::motion_diffusion::pose::{NAMES as JOINT_NAMES, STICKS};
 
 /// A body's bones at rest.
 #[derive(Clone, Debug)]

@@ -307,7 +307,7 @@ impl Task for Generate {
         format!(
             "{} songs with dances made by `dance-train dabgen data`: MakeHuman bodies (CC0), moves \
              of its own, motion capture of the CMU Graphics Lab; the sources of the songs stand in \
-             models/training/config/audio.toml",
+             models/corpus/config/audio.toml",
             self.songs[0].len()
         )
     }
